@@ -1,0 +1,136 @@
+"""Checkpoints: everything a fit needs to go on exactly where it stopped.
+
+A checkpoint is a safetensors file: the weights and the trainer's state as tensors, and in
+the metadata the fingerprints of what it belongs to. Reading one executes nothing.
+"""
+
+import hashlib
+import json
+import os
+import types
+from os import PathLike
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+from safetensors.numpy import save as pack_tensors
+
+from ._files import atomic_path
+from ._nets import FormatError
+
+_FORMAT = "coordnet checkpoint 1"
+
+
+def fingerprint(value: Any) -> str:
+    """Describe ``value`` by what it does, the same in every process.
+
+    Functions are told by their names, their code and what they close over, so that two
+    learning rates of one optax optimizer differ.
+
+    >>> fingerprint(lambda x: x + 1) == fingerprint(lambda x: x + 2)
+    False
+    """
+    digest = hashlib.sha256()
+    _describe(value, digest.update, set())
+    return digest.hexdigest()[:16]
+
+
+def _describe(value: Any, add: Any, seen: set[int]) -> None:
+    add(type(value).__qualname__.encode())
+    if isinstance(value, (np.ndarray, jax.Array)):
+        array = np.asarray(value)
+        add(f"{array.dtype}{array.shape}".encode())
+        add(np.ascontiguousarray(array).data)
+        return
+    if isinstance(value, (str, bytes, int, float, complex, bool, type(None), np.generic)):
+        add(repr(value).encode())
+        return
+    if id(value) in seen:  # a function that refers to itself
+        return
+    seen.add(id(value))
+    if isinstance(value, types.FunctionType):
+        add(f"{value.__module__}.{value.__qualname__}".encode())
+        children = [value.__code__, value.__defaults__, value.__kwdefaults__]
+        children += [cell.cell_contents for cell in value.__closure__ or ()]
+    elif isinstance(value, types.CodeType):
+        add(value.co_code)
+        children = [value.co_names, value.co_consts]
+    elif isinstance(value, dict):
+        children = [part for item in value.items() for part in item]
+    elif isinstance(value, (tuple, list)):
+        children = list(value)
+    elif isinstance(value, (set, frozenset)):
+        children = sorted(value, key=repr)
+    elif hasattr(value, "func") and hasattr(value, "args"):  # functools.partial
+        children = [value.func, value.args, value.keywords]
+    elif hasattr(value, "__wrapped__"):  # a jitted or decorated function
+        children = [value.__wrapped__]
+    elif hasattr(value, "__dict__"):
+        children = [vars(value)]
+    else:
+        children = [getattr(value, "__qualname__", "")]
+    for child in children:
+        _describe(child, add, seen)
+
+
+def write_checkpoint(
+    path: str | PathLike[str], tree: Any, *, belongs: dict[str, str], record: dict[str, Any]
+) -> None:
+    """Write the leaves of ``tree``, whose fingerprints and record go with it, atomically."""
+    leaves = {f"{i:06d}": np.asarray(_raw(leaf)) for i, leaf in enumerate(jax.tree.leaves(tree))}
+    metadata = {"format": _FORMAT, "belongs": json.dumps(belongs), "record": json.dumps(record)}
+    data = pack_tensors(leaves, metadata)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def read_checkpoint(
+    path: str | PathLike[str], tree: Any, *, belongs: dict[str, str]
+) -> tuple[Any, dict[str, Any]] | None:
+    """Return the checkpoint's tree, in the form of ``tree``, and its record; None if absent.
+
+    Raises:
+        FormatError: The file is no checkpoint, or broken.
+        ValueError: It belongs to another picture, network, trainer or setting; says which.
+    """
+    if not os.path.exists(path):
+        return None
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != _FORMAT:
+                msg = f"{path}: not a checkpoint that this version reads; give another path"
+                raise FormatError(msg)
+            theirs, record = json.loads(metadata["belongs"]), json.loads(metadata["record"])
+            tensors = [file.get_tensor(name) for name in sorted(file.keys())]
+    except (safetensors.SafetensorError, KeyError, json.JSONDecodeError) as error:
+        msg = f"{path}: not a checkpoint, or a broken one ({error}); remove it to start anew"
+        raise FormatError(msg) from error
+    others = [name for name in belongs if theirs.get(name) != belongs[name]]
+    if others:
+        msg = (
+            f"{path}: the checkpoint belongs to another {' and another '.join(others)}; "
+            "give the same again to go on, or another path to start anew"
+        )
+        raise ValueError(msg)
+    leaves, structure = jax.tree.flatten(tree)
+    if [_raw(leaf).shape for leaf in leaves] != [t.shape for t in tensors]:
+        msg = f"{path}: its tensors are not those of this fit; remove it to start anew"
+        raise FormatError(msg)
+    restored = [_like(leaf, tensor) for leaf, tensor in zip(leaves, tensors, strict=True)]
+    return jax.tree.unflatten(structure, restored), record
+
+
+def _raw(leaf: Any) -> Any:
+    """Return an array as plain numbers: keys are their words."""
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return jax.random.key_data(leaf)
+    return leaf
+
+
+def _like(leaf: Any, tensor: np.ndarray) -> jax.Array:
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(jnp.asarray(tensor))
+    return jnp.asarray(tensor, leaf.dtype)

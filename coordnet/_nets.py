@@ -1,0 +1,303 @@
+"""The one network class, its description, and saving it."""
+
+import dataclasses
+import json
+import weakref
+from dataclasses import dataclass
+from functools import lru_cache
+from os import PathLike
+from typing import Any, Literal, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+from flax import nnx
+from jaxtyping import Array, Float
+from safetensors.numpy import save as pack_tensors
+
+from ._activations import Activation, activation
+from ._coords import Coordinates, frame
+from ._encodings import Encoding, encoding
+from ._files import atomic_path
+
+Output = Literal["linear", "sigmoid"]
+
+_UNSIZED = (512, 512)  # the frame of a network that no picture has given a size
+
+
+class FormatError(ValueError):
+    """A file that is not what it should be: another kind, broken, or from the future.
+
+    >>> raise FormatError("a.safetensors: no network")
+    Traceback (most recent call last):
+    coordnet._nets.FormatError: a.safetensors: no network
+    """
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Description of a network; it is the header of every saved file.
+
+    Args:
+        encoding: ``"none"``, ``"fourier"``, ``"octaves"``, ``"grid"`` or one's own, as a
+            name or a call: ``"fourier(features=128, sigma=8)"``.
+        width: Units of each hidden layer.
+        depth: Hidden layers; 0 makes the picture linear in the encoding.
+        activation: ``"tanh"``, ``"sigmoid"``, ``"scaled_tanh"``, ``"relu"``,
+            ``"leaky_relu"``, ``"gelu"``, ``"silu"``, ``"sine"``, ``"finer"``, ``"gauss"``,
+            ``"gabor"`` or one's own, as a name or a call: ``"sine(omega=40)"``.
+        output: ``"linear"``, or ``"sigmoid"`` for values in [0, 1] by construction.
+        coordinates: ``"centers"``, ``"edges"`` or ``"unit"``.
+        channels: 1 (grey), 3 (RGB) or 4 (RGBA); a fit takes the picture's.
+        size: Native (height, width); a fit takes the picture's.
+
+    Raises:
+        ValueError: A part is unknown or out of range.
+
+    >>> Spec(width=15, depth=3, activation="tanh", output="sigmoid").parameters
+    573
+    """
+
+    encoding: str = "none"
+    width: int = 64
+    depth: int = 3
+    activation: str = "sine"
+    output: Output = "linear"
+    coordinates: Coordinates = "centers"
+    channels: int = 3
+    size: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.size is not None:
+            object.__setattr__(self, "size", tuple(int(n) for n in self.size))
+        problems = [
+            f"{name} must be {rule}, got {value!r}"
+            for name, rule, value, fits in (
+                ("width", "at least 1", self.width, self.width >= 1),
+                ("depth", "at least 0", self.depth, self.depth >= 0),
+                ("channels", "1, 3 or 4", self.channels, self.channels in (1, 3, 4)),
+                ("output", "'linear' or 'sigmoid'", self.output, self.output in get_args(Output)),
+                (
+                    "coordinates",
+                    "'centers', 'edges' or 'unit'",
+                    self.coordinates,
+                    self.coordinates in get_args(Coordinates),
+                ),
+                (
+                    "size",
+                    "two numbers of at least 1",
+                    self.size,
+                    self.size is None or (len(self.size) == 2 and min(self.size) >= 1),
+                ),
+            )
+            if not fits
+        ]
+        if problems:
+            raise ValueError("; ".join(problems))
+        parts(self)  # an unknown encoding or activation is an error here, not at the first use
+
+    @property
+    def parameters(self) -> int:
+        """The number of weights that a network of this description learns."""
+        net = jax.eval_shape(lambda: nnx.state(CoordNet(self), nnx.Param))
+        return sum(leaf.size for leaf in jax.tree.leaves(net))
+
+
+@lru_cache(maxsize=256)
+def parts(spec: Spec) -> tuple[Encoding, Activation]:
+    """Return the encoding and the activation that ``spec`` names, made once for each spec.
+
+    >>> parts(Spec())[0].features
+    2
+    """
+    area = frame(spec.size or _UNSIZED, spec.coordinates)
+    return encoding(spec.encoding, area), activation(spec.activation)
+
+
+class Dense(nnx.Module):
+    """An affine map of features: weight ``(out, in)``, bias ``(out,)``.
+
+    >>> layer = Dense(jnp.eye(2), jnp.zeros(2))
+    >>> layer(jnp.ones((2, 5))).shape
+    (2, 5)
+    """
+
+    def __init__(self, weight: Float[Array, "out in"], bias: Float[Array, " out"]):
+        self.weight = nnx.Param(weight)
+        self.bias = nnx.Param(bias)
+
+    def __call__(self, x: Float[Array, "in n"]) -> Float[Array, "out n"]:
+        """Map features; ``x`` in bfloat16 makes a bfloat16 product, summed in float32."""
+        weight = self.weight[...].astype(x.dtype)
+        return jnp.matmul(weight, x, preferred_element_type=jnp.float32) + self.bias[...][:, None]
+
+
+class CoordNet(nnx.Module):
+    """A picture as a function of the point: ``(n, 2)`` coordinates to ``(n, channels)``.
+
+    Args:
+        spec: Its description.
+        seed: Of the weights it starts with.
+
+    >>> import numpy as np
+    >>> net = CoordNet(Spec(width=8, depth=1))
+    >>> net(np.zeros((5, 2), np.float32)).shape
+    (5, 3)
+    """
+
+    def __init__(self, spec: Spec, *, seed: int = 0):
+        self.spec = spec
+        enc, act = parts(spec)
+        key_encoding, *keys = jax.random.split(jax.random.key(seed), spec.depth + 2)
+        self.tables = nnx.Dict({k: nnx.Param(v) for k, v in enc.init(key_encoding).items()})
+        widths = [enc.features, *[spec.width] * spec.depth, spec.channels]
+        layers = []
+        for i, key in enumerate(keys):
+            layer = "last" if i == spec.depth else "first" if i == 0 else "hidden"
+            layers.append(Dense(*act.init(key, widths[i + 1], widths[i], layer)))
+        if spec.output == "sigmoid":
+            # middle grey is 0 before a sigmoid
+            layers[-1].bias[...] = jnp.zeros(spec.channels)
+        self.layers = nnx.List(layers)
+
+    def __call__(self, points: Float[Array | np.ndarray, "n 2"]) -> Float[Array, "n c"]:
+        """Evaluate the picture at points ``(x, y)``."""
+        points = jnp.asarray(points)
+        return self.points(points[:, 1], points[:, 0]).T
+
+    def points(
+        self, ys: Float[Array, " n"], xs: Float[Array, " n"], dtype: Any = jnp.float32
+    ) -> Float[Array, "c n"]:
+        """Evaluate at points given by their coordinates, channels first.
+
+        ``dtype`` is that of the layers' products; the encoding is always float32.
+        """
+        enc, _ = parts(self.spec)
+        return self._decode(enc.points(self._tables(), ys, xs), dtype)
+
+    def lattice(
+        self, ys: Float[Array, " h"], xs: Float[Array, " w"], dtype: Any = jnp.float32
+    ) -> Float[Array, "c h w"]:
+        """Evaluate on a lattice given by its rows and columns, channels first."""
+        enc, _ = parts(self.spec)
+        shape = (ys.shape[0], xs.shape[0])
+        if enc.lattice is None:
+            y, x = (v.ravel() for v in jnp.meshgrid(ys, xs, indexing="ij"))
+            return self.points(y, x, dtype).reshape(-1, *shape)
+        features = enc.lattice(self._tables(), ys, xs)
+        return self._decode(features.reshape(enc.features, -1), dtype).reshape(-1, *shape)
+
+    def _tables(self) -> dict[str, Array]:
+        return {name: table[...] for name, table in self.tables.items()}
+
+    def _decode(self, x: Float[Array, "f n"], dtype: Any) -> Float[Array, "c n"]:
+        _, act = parts(self.spec)
+        *hidden, last = self.layers
+        for i, layer in enumerate(hidden):
+            x = act.apply(layer(x.astype(dtype)), "first" if i == 0 else "hidden")
+        x = last(x.astype(dtype))
+        return jax.nn.sigmoid(x) if self.spec.output == "sigmoid" else x
+
+    @property
+    def fitted(self) -> Any:
+        """How the network was fitted (a ``Fitted``), or None. No part of the pytree."""
+        return FITTED.get(self)
+
+    def __repr__(self) -> str:
+        return f"CoordNet({self.spec}, parameters={self.spec.parameters})"
+
+    __str__ = __repr__
+
+
+# Records of fits live beside the networks, not in them: an attribute would be part of the
+# static description that a compiled function is looked up by.
+FITTED: "weakref.WeakKeyDictionary[nnx.Module, Any]" = weakref.WeakKeyDictionary()
+
+
+def save(net: CoordNet, path: str | PathLike[str]) -> None:
+    """Save a network to a safetensors file, bit for bit, with its spec in the metadata.
+
+    The file is written whole or not at all.
+
+    Raises:
+        TypeError: ``net`` is not a CoordNet.
+        OSError: The file cannot be written.
+
+    >>> import tempfile, pathlib
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "net.safetensors"
+    >>> save(CoordNet(Spec(width=4, depth=1)), path)
+    >>> load(path).spec.width
+    4
+    """
+    if not isinstance(net, CoordNet):
+        msg = f"`net` must be a CoordNet, got {type(net).__name__}; other modules are saved by nnx"
+        raise TypeError(msg)
+    metadata = {"format": "coordnet 1", "spec": json.dumps(dataclasses.asdict(net.spec))}
+    data = pack_tensors(_named(net), metadata)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def load(path: str | PathLike[str]) -> CoordNet:
+    """Load a network that :func:`save` wrote. Nothing in the file is ever executed.
+
+    Raises:
+        FormatError: The file is no saved network, or broken.
+        OSError: The file cannot be read.
+
+    See :func:`save` for an example.
+
+    >>> load("absent.safetensors")
+    Traceback (most recent call last):
+    FileNotFoundError: ...
+    """
+    with open(path, "rb"):
+        pass  # a missing or unreadable file is the system's own error
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except safetensors.SafetensorError as error:
+        msg = f"{path}: not a safetensors file, or a broken one ({error})"
+        raise FormatError(msg) from error
+    return _rebuild(path, metadata, tensors)
+
+
+def _rebuild(
+    path: str | PathLike[str], metadata: dict[str, str], tensors: dict[str, np.ndarray]
+) -> CoordNet:
+    if metadata.get("format") != "coordnet 1":
+        found = metadata.get("format", "no format of ours")
+        msg = f"{path}: not a network that this version reads (found {found}); see coordnet.save"
+        raise FormatError(msg)
+    try:
+        header = json.loads(metadata["spec"])
+        if header["depth"] > len(tensors):  # before anything of that depth is built
+            msg = f"depth {header['depth']} with {len(tensors)} tensors"
+            raise ValueError(msg)
+        spec = Spec(**header)
+        abstract = nnx.eval_shape(lambda: CoordNet(spec))
+    except (KeyError, TypeError, ValueError, OverflowError, MemoryError) as error:
+        msg = f"{path}: its description of the network is broken ({error})"
+        raise FormatError(msg) from error
+    graphdef, state = nnx.split(abstract)
+    expected = {_name(p): leaf for p, leaf in jax.tree.leaves_with_path(state)}
+    if {k: (v.shape, v.dtype) for k, v in expected.items()} != {
+        k: (v.shape, v.dtype) for k, v in tensors.items()
+    }:
+        msg = f"{path}: its weights are not those of the network it describes"
+        raise FormatError(msg)
+    leaves = [jnp.asarray(tensors[name]) for name in expected]
+    return nnx.merge(graphdef, jax.tree.unflatten(jax.tree.structure(state), leaves))
+
+
+def _name(path: tuple[Any, ...]) -> str:
+    """Return a tensor's name in a file, such as ``layers.0.weight``."""
+    parts_ = (str(getattr(p, "key", getattr(p, "name", p))) for p in path)
+    return ".".join(p for p in parts_ if p != "value")
+
+
+def _named(net: nnx.Module) -> dict[str, np.ndarray]:
+    leaves = jax.tree.leaves_with_path(nnx.state(net))
+    return {_name(path): np.asarray(leaf) for path, leaf in leaves}

@@ -1,0 +1,214 @@
+"""From a caller's arguments to a fit with every choice made; all errors are raised here."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.sharding import Mesh
+
+from ._checkpoint import fingerprint
+from ._nets import CoordNet, Spec
+from ._presets import PRESETS, Preset, preset_for
+from ._problem import LOSSES, Problem, make_problem
+from ._problem import sampling as parse_sampling
+from .trainers import as_trainer
+from .trainers._gradient import Trainer
+
+
+class Plan(NamedTuple):
+    """A fit with every choice made."""
+
+    net: nnx.Module
+    trainer: Trainer
+    problem: Problem
+    mask: np.ndarray | None
+    channels: int
+    belongs: dict[str, str]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Budget:
+    steps: int | None
+    seconds: float | None
+    psnr: float | None
+    patience: int | None
+
+
+def check_image(image: Any, name: str = "image") -> np.ndarray:
+    if not hasattr(image, "shape") or not hasattr(image, "dtype"):
+        msg = (
+            f"`{name}` must be an array (height, width, channels) in [0, 1], got "
+            f"{type(image).__name__}; read a file with coordnet.read_image"
+        )
+        raise TypeError(msg)
+    if len(image.shape) != 3 or image.shape[2] not in (1, 3, 4) or min(image.shape) < 1:
+        msg = (
+            f"`{name}` must have shape (height, width, 1, 3 or 4), got {tuple(image.shape)}; "
+            "a grey picture is image[..., None]"
+        )
+        raise ValueError(msg)
+    if not np.issubdtype(image.dtype, np.floating):
+        msg = f"`{name}` must be of floats in [0, 1], got {image.dtype}; divide bytes by 255"
+        raise ValueError(msg)
+    array = np.asarray(image, np.float32)
+    if not np.isfinite(array).all():
+        msg = f"`{name}` has values that are no numbers (NaN or infinite); mask them or mend them"
+        raise ValueError(msg)
+    return array
+
+
+def _check_mask(mask: Any, image: np.ndarray) -> np.ndarray | None:
+    if mask is None:
+        return None
+    array = np.asarray(mask)
+    if array.dtype != bool or array.shape != image.shape[:2]:
+        msg = (
+            f"`mask` must be of booleans, True where the picture is fitted, of shape "
+            f"{image.shape[:2]}, got {array.dtype} {array.shape}"
+        )
+        raise ValueError(msg)
+    if not array.any():
+        msg = "`mask` hides every pixel; nothing is left to fit"
+        raise ValueError(msg)
+    return array
+
+
+def _network(
+    net: str | Spec | nnx.Module | None, init: nnx.Module | None, image: np.ndarray, seed: int
+) -> tuple[nnx.Module, Preset]:
+    """Return the network to start from and the preset whose habits it has."""
+    height, width, channels = image.shape
+    size = {"channels": channels, "size": (height, width)}
+    if isinstance(net, nnx.Module):
+        if init is not None:
+            msg = "give the network to start from once: as `net` or as `init`"
+            raise ValueError(msg)
+        init, net = net, None
+    if net is None and init is not None:
+        spec = getattr(init, "spec", None)
+        preset = preset_for(spec) if isinstance(spec, Spec) else PRESETS["siren"]
+    elif net is None or isinstance(net, str):
+        name = net or "grid"
+        if name not in PRESETS:
+            msg = f"preset {name!r} is unknown; known are {', '.join(PRESETS)}"
+            raise ValueError(msg)
+        preset = PRESETS[name]
+        spec = preset.spec(height, width, channels)
+    elif isinstance(net, Spec):
+        spec, preset = net, preset_for(net)
+    else:
+        msg = f"`net` must be a preset's name, a Spec or an nnx.Module, got {type(net).__name__}"
+        raise TypeError(msg)
+    if init is None:
+        assert isinstance(spec, Spec)
+        return CoordNet(dataclasses.replace(spec, **size), seed=seed), preset
+    return _continued(init, spec if net is not None else None, channels), preset
+
+
+def _continued(init: nnx.Module, spec: Spec | None, channels: int) -> nnx.Module:
+    """Return a copy of ``init``, after checking that it can be fitted to the picture."""
+    out = jax.eval_shape(lambda n: n(jnp.zeros((2, 2))), init)  # type: ignore[operator]
+    if out.shape != (2, channels):
+        msg = (
+            f"the network maps (2, 2) points to {out.shape}; for this picture it must be "
+            f"(2, {channels})"
+        )
+        raise ValueError(msg)
+    if spec is not None and isinstance(init, CoordNet):
+        wanted = dataclasses.replace(spec, channels=channels, size=init.spec.size)
+        if wanted != init.spec:
+            msg = f"`init` is {init.spec}, not the {wanted} asked for; leave one of them out"
+            raise ValueError(msg)
+    graphdef, state = nnx.split(init)
+    return nnx.merge(graphdef, jax.tree.map(jnp.copy, state))
+
+
+def make_budget(
+    steps: int | None,
+    seconds: float | None,
+    psnr: float | None,
+    patience: int | None,
+    preset: Preset,
+) -> Budget:
+    for name, value, least in (
+        ("steps", steps, 0),
+        ("seconds", seconds, 0),
+        ("psnr", psnr, 0),
+        ("patience", patience, 1),
+    ):
+        if value is not None and (isinstance(value, str) or not value >= least):
+            msg = f"`{name}` must be at least {least}, got {value!r}"
+            raise ValueError(msg)
+    if steps is None and seconds is None and psnr is None and patience is None:
+        steps = preset.steps
+    return Budget(steps, seconds, psnr, patience)
+
+
+def _mesh() -> Mesh | None:
+    devices = jax.local_devices()
+    return Mesh(np.array(devices), ("batch",)) if len(devices) > 1 else None
+
+
+def make_plan(
+    image: Any,
+    net: str | Spec | nnx.Module | None,
+    *,
+    trainer: Any,
+    init: nnx.Module | None,
+    sampling: str | None,
+    loss: str,
+    mask: Any,
+    dtype: str,
+    seed: int,
+) -> tuple[Plan, Preset]:
+    image = check_image(image)
+    mask = _check_mask(mask, image)
+    if loss not in LOSSES:
+        msg = f"loss {loss!r} is unknown; known are {', '.join(LOSSES)}"
+        raise ValueError(msg)
+    if dtype not in ("float32", "bfloat16"):
+        msg = f"`dtype` must be 'float32' or 'bfloat16', got {dtype!r}"
+        raise ValueError(msg)
+    start, preset = _network(net, init, image, seed)
+    chosen = preset.trainer if trainer is None else as_trainer(trainer)
+    text = sampling or chosen.sampling or preset.sampling
+    if not isinstance(start, CoordNet):
+        if dtype != "float32":
+            msg = "`dtype` is for CoordNet; give your own module its own dtype"
+            raise ValueError(msg)
+        if sampling is None and text.startswith("strips"):
+            text = "pixels"
+    graphdef, rest = split(start)[0::2]
+    spec = getattr(start, "spec", None)
+    problem = make_problem(
+        image,
+        graphdef,
+        rest,
+        sampled=parse_sampling(text),
+        loss=loss,
+        mask=mask,
+        coordinates=spec.coordinates if isinstance(spec, Spec) else "centers",
+        dtype=dtype,
+        mesh=_mesh(),
+    )
+    belongs = {
+        "picture": fingerprint(image),
+        "mask": fingerprint(mask),
+        "network": fingerprint(repr(spec) if spec else str(graphdef)),
+        "trainer": fingerprint(chosen),
+        "sampling": text,
+        "loss": loss,
+        "dtype": dtype,
+        "seed": str(seed),
+        "starting network": fingerprint(jax.tree.leaves(split(init)[1])) if init else "seed",
+    }
+    return Plan(start, chosen, problem, mask, image.shape[2], belongs, seed), preset
+
+
+def split(net: nnx.Module) -> tuple[Any, Any, Any]:
+    return nnx.split(net, nnx.Param, ...)

@@ -1,0 +1,246 @@
+"""Rendering: a network drawn at any size, any window, in bounded memory."""
+
+import math
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float
+
+from ._cache import keep_compiled
+from ._coords import Window, frame, lattice
+from ._nets import FITTED, Spec
+from ._problem import evaluate
+from ._progress import counting
+
+# Values of one layer that are alive at once: they stay in a CPU's cache, and fill a GPU.
+_VALUES = {"cpu": 2**21}
+_VALUES_ELSEWHERE = 2**25
+_MOST_SIDE = 2**20  # pixels; beyond, float32 coordinates no longer tell pixels apart
+
+
+class _Frame(NamedTuple):
+    """The native size of a network and its coordinates."""
+
+    size: tuple[int, int]
+    coordinates: Any
+
+
+@partial(jax.jit, static_argnames=("graphdef", "samples"))
+def _draw(
+    graphdef: Any, state: Any, ys: Float[Array, "k r"], xs: Float[Array, " w"], samples: int
+) -> Float[Array, "k rows columns c"]:
+    """Draw k strips of rows, averaging ``samples`` x ``samples`` points into a pixel."""
+
+    def strip(y: Float[Array, " r"]) -> Array:
+        out = evaluate(nnx.merge(graphdef, state), y, xs)
+        c, h, w = out.shape
+        if samples > 1:
+            out = out.reshape(c, h // samples, samples, w // samples, samples).mean((2, 4))
+        return jnp.clip(out, 0.0, 1.0).transpose(1, 2, 0)
+
+    return jax.lax.map(strip, ys)
+
+
+def render(
+    net: nnx.Module,
+    size: int | tuple[int, int] | None = None,
+    *,
+    scale: float | None = None,
+    window: Window | None = None,
+    progress: bool | None = None,
+) -> Float[np.ndarray, "h w c"]:
+    """Draw a network at any resolution.
+
+    Below its native resolution a pixel is the average of the function over the pixel's
+    area, not a point of it. Memory is bounded whatever the size.
+
+    Args:
+        net: A CoordNet, or any ``nnx.Module`` from ``(n, 2)`` points to ``(n, channels)``.
+        size: Height in pixels, the aspect kept; or (height, width); native when missing.
+        scale: Instead of ``size``: pixels per native pixel.
+        window: The part of the plane to draw; the whole picture when missing.
+        progress: Show a progress bar; when missing, for long renders that somebody watches.
+
+    Returns:
+        ``(height, width, channels)`` float32 in [0, 1].
+
+    Raises:
+        ValueError: A size, scale or window is out of range, or missing where it is needed.
+
+    >>> from coordnet import CoordNet
+    >>> net = CoordNet(Spec(width=8, depth=1, size=(20, 30)))
+    >>> render(net).shape, render(net, 40).shape, render(net, scale=0.5).shape
+    ((20, 30, 3), (40, 60, 3), (10, 15, 3))
+    """
+    keep_compiled()
+    native = _frame(net)
+    height, width = _size(native, size, scale, window)
+    samples = _samples_per_pixel(native, (height, width), window)
+    native = native or _Frame((height, width), "centers")
+    ys, xs = lattice(
+        (height * samples, width * samples),
+        native=native.size,
+        coordinates=native.coordinates,
+        window=window,
+    )
+    graphdef, state = nnx.split(net)
+    rows, columns = _tile(net, height, width, samples)
+    strips = max(1, min(-(-height // rows), 2**18 // (rows * columns)))
+    out = None
+    blocks = [
+        (top, left) for left in range(0, width, columns) for top in range(0, height, rows * strips)
+    ]
+    with jax.default_matmul_precision("highest"):
+        for top, left in counting(blocks, progress, "rendering"):
+            y = _padded(ys[top * samples :], rows * strips * samples).reshape(strips, -1)
+            x = _padded(xs[left * samples :], columns * samples)
+            block = np.asarray(_draw(graphdef, state, jnp.asarray(y), jnp.asarray(x), samples))
+            if out is None:
+                out = np.empty((height, width, block.shape[-1]), np.float32)
+            place = out[top : top + rows * strips, left : left + columns]
+            place[:] = block.reshape(-1, columns, block.shape[-1])[
+                : place.shape[0], : place.shape[1]
+            ]
+    assert out is not None
+    return out
+
+
+def zoom(
+    net: nnx.Module,
+    *,
+    to: tuple[float, float] = (0.0, 0.0),
+    scale: float = 16.0,
+    frames: int = 120,
+    size: int | tuple[int, int] | None = None,
+) -> Iterator[Float[np.ndarray, "h w c"]]:
+    """Yield the frames of a zoom into a network, each as much nearer as the one before.
+
+    Args:
+        net: A network of known size.
+        to: The point ``(x, y)``, in coordinates, that is in the middle of the last frame.
+        scale: How many times larger the last frame shows things than the first.
+        frames: How many to draw.
+        size: Of each frame; native when missing.
+
+    Raises:
+        ValueError: ``scale`` is not above 0, or there is no frame to draw.
+
+    >>> from coordnet import CoordNet
+    >>> net = CoordNet(Spec(width=8, depth=1, size=(6, 8)))
+    >>> [frame.shape for frame in zoom(net, scale=4, frames=2)]
+    [(6, 8, 3), (6, 8, 3)]
+    """
+    if not (scale > 0 and math.isfinite(scale)) or frames < 1:
+        msg = f"`scale` must be above 0 and `frames` at least 1, got {scale} and {frames}"
+        raise ValueError(msg)
+    native = _frame(net)
+    if native is None:
+        msg = "zoom needs a network of known size: a fitted one, or a Spec with size=(h, w)"
+        raise ValueError(msg)
+    whole = frame(native.size, native.coordinates)
+    return (
+        render(net, size, window=_nearer(whole, to, scale, t), progress=False)
+        for t in np.linspace(0.0, 1.0, frames)
+    )
+
+
+def _nearer(whole: Window, to: tuple[float, float], scale: float, t: float) -> Window:
+    """Return the window of the zoom at ``t`` from 0 to 1; the target never leaves it."""
+    zoomed = scale**t
+    # moves with the shrinking of the window, so that the target seems to stand still
+    moved = 1.0 if scale == 1.0 else (1 - 1 / zoomed) / (1 - 1 / scale)
+    spans = []
+    for (low, high), target in zip(whole, to, strict=True):
+        middle = (low + high) / 2
+        half = (high - low) / 2 / zoomed
+        middle += (target - middle) * moved
+        spans.append((middle - half, middle + half))
+    return Window(*spans)
+
+
+def _frame(net: nnx.Module) -> _Frame | None:
+    spec = getattr(net, "spec", None)
+    if isinstance(spec, Spec):
+        return None if spec.size is None else _Frame(spec.size, spec.coordinates)
+    fitted = FITTED.get(net)
+    return None if fitted is None else _Frame(fitted.size, "centers")
+
+
+def _size(
+    native: _Frame | None,
+    size: int | tuple[int, int] | None,
+    scale: float | None,
+    window: Window | None,
+) -> tuple[int, int]:
+    """Return the height and width to draw."""
+    if window is not None:
+        spans = [*window.x, *window.y]
+        if not all(map(math.isfinite, spans)) or not all(b > a for a, b in window):
+            msg = f"`window` must run from left to right and from top to bottom, got {window}"
+            raise ValueError(msg)
+    if size is not None and scale is not None:
+        msg = f"give `size` or `scale`, not both, got {size!r} and {scale!r}"
+        raise ValueError(msg)
+    if isinstance(size, tuple):
+        result = size
+    elif native is None:
+        msg = "a network of no known size must be given `size=(height, width)` to draw"
+        raise ValueError(msg)
+    else:
+        # native pixels that the window holds, along each axis
+        whole = frame(native.size, native.coordinates)
+        part = whole if window is None else window
+        high, wide = (
+            n * (b - a) / (d - c)
+            for n, (a, b), (c, d) in zip(
+                native.size, (part.y, part.x), (whole.y, whole.x), strict=True
+            )
+        )
+        if size is None:
+            times = 1.0 if scale is None else scale
+            if not (times > 0 and math.isfinite(times)):
+                msg = f"`scale` must be above 0, got {scale!r}"
+                raise ValueError(msg)
+        else:
+            times = size / high
+        result = (size or max(1, round(high * times)), max(1, round(wide * times)))
+    if len(result) != 2 or not all(1 <= n <= _MOST_SIDE for n in result):
+        msg = f"`size` must be (height, width) from 1 to {_MOST_SIDE:,} pixels, got {result}"
+        raise ValueError(msg)
+    return int(result[0]), int(result[1])
+
+
+def _samples_per_pixel(native: _Frame | None, size: tuple[int, int], window: Window | None) -> int:
+    """Return how many points along each axis a pixel averages: one for each native pixel."""
+    if native is None:
+        return 1
+    whole = frame(native.size, native.coordinates)
+    part = whole if window is None else window
+    native_per_pixel = max(
+        full * (b - a) / (d - c) / n
+        for full, n, (a, b), (c, d) in zip(
+            native.size, size, (part.y, part.x), (whole.y, whole.x), strict=True
+        )
+    )
+    return max(1, math.ceil(native_per_pixel - 1e-6))
+
+
+def _tile(net: nnx.Module, height: int, width: int, samples: int) -> tuple[int, int]:
+    """Return the rows and columns of pixels that are evaluated at once."""
+    spec = getattr(net, "spec", None)
+    breadth = max(spec.width, 16) if isinstance(spec, Spec) else 256
+    values = _VALUES.get(jax.default_backend(), _VALUES_ELSEWHERE)
+    pixels = max(1, values // breadth // samples**2)
+    columns = min(width, max(pixels, 64))
+    return max(1, min(height, pixels // columns)), columns
+
+
+def _padded(v: Float[np.ndarray, " n"], length: int) -> Float[np.ndarray, " m"]:
+    """Return the first ``length`` coordinates, the last one repeated where they run out."""
+    v = v[:length]
+    return np.pad(v, (0, length - len(v)), mode="edge")

@@ -1,0 +1,18 @@
+"""Trainers: how the weights of a network move.
+
+A trainer is a hashable object with two pure functions::
+
+    init(params, key) -> state
+    step(state, params, problem) -> (state, params, info)
+
+and a third, ``shown(state, params)``, that says which weights to look at when these are
+not the ones that move (averages). ``problem`` is a :class:`coordnet._problem.Problem`,
+``info`` a dict with at least ``"loss"``. Any optax transformation becomes one by itself.
+"""
+
+from ._gradient import Gradient as Gradient
+from ._gradient import adam as adam
+from ._gradient import as_trainer as as_trainer
+from ._gradient import per_fan_in as per_fan_in
+from ._rprop import rprop as rprop
+from ._rprop import scale_by_irprop as scale_by_irprop

@@ -1,0 +1,178 @@
+"""Gradient descent by any optax transformation, with averaged weights to look at."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+
+@runtime_checkable
+class Trainer(Protocol):
+    """The face of every trainer; see :mod:`coordnet.trainers`."""
+
+    @property
+    def sampling(self) -> str | None:
+        """The sampling it needs when the caller names none."""
+        ...
+
+    def init(self, params: Any, key: PRNGKeyArray) -> Any:
+        """Return the state before the first step."""
+        ...
+
+    def step(self, state: Any, params: Any, problem: Any) -> tuple[Any, Any, dict[str, Array]]:
+        """Make one update."""
+        ...
+
+    def shown(self, state: Any, params: Any) -> Any:
+        """Return the weights to look at."""
+        ...
+
+
+class GradientState(NamedTuple):
+    """The optimizer's state, the averaged weights (or None), the key and the step."""
+
+    optimizer: Any
+    average: Any
+    key: PRNGKeyArray
+    count: Int[Array, ""]
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """A trainer made of an optax transformation.
+
+    Args:
+        optimizer: The transformation. Make it once and use it again: a new object, even of
+            the same numbers, is compiled anew.
+        average: If above 0, the weights shown are an average of all that came before, step
+            t weighing (average + 1) / (average + t): about the last t / average steps.
+            This gives at every moment what a decayed learning rate gives at the end
+            (Shamir and Zhang, Stochastic Gradient Descent for Non-smooth Optimization, 2013).
+        sampling: The sampling it needs when the caller names none.
+
+    >>> Gradient(optax.sgd(0.1)).average
+    0.0
+    """
+
+    optimizer: optax.GradientTransformation
+    average: float = 0.0
+    sampling: str | None = None
+
+    def init(self, params: Any, key: PRNGKeyArray) -> GradientState:
+        """Return the state before the first step."""
+        average = jax.tree.map(jnp.copy, params) if self.average else None
+        return GradientState(self.optimizer.init(params), average, key, jnp.zeros((), jnp.int32))
+
+    def step(
+        self, state: GradientState, params: Any, problem: Any
+    ) -> tuple[GradientState, Any, dict[str, Float[Array, ""]]]:
+        """Take the gradient on the step's pixels and apply the transformation to it."""
+        key, drawn = jax.random.split(state.key)
+        loss, gradient = problem.value_and_grad(params, drawn)
+        update = optax.with_extra_args_support(self.optimizer).update
+        updates, optimizer = update(
+            gradient,
+            state.optimizer,
+            params,
+            value=loss,
+            grad=gradient,
+            value_fn=lambda p: problem.loss_of(p, drawn),  # for line searches; free otherwise
+        )
+        params = optax.apply_updates(params, updates)
+        count = state.count + 1
+        average = state.average
+        if self.average:
+            weight = (self.average + 1) / (self.average + count)
+            average = jax.tree.map(lambda a, p: a + weight * (p - a), average, params)
+        return GradientState(optimizer, average, key, count), params, {"loss": loss}
+
+    def shown(self, state: GradientState, params: Any) -> Any:
+        """Return the averaged weights, or those of a schedule-free optimizer, or ``params``."""
+        if isinstance(state.optimizer, optax.contrib.ScheduleFreeState):
+            return optax.contrib.schedule_free_eval_params(state.optimizer, params)
+        return params if state.average is None else state.average
+
+
+@lru_cache(maxsize=256)
+def adam(
+    rate: float = 1e-2,
+    *,
+    b1: float = 0.9,
+    b2: float = 0.99,
+    average: float = 16.0,
+    warmup: int = 0,
+    per_layer: bool = False,
+) -> Gradient:
+    """Return Adam with averaged weights; the same numbers give the same object.
+
+    Args:
+        rate: The learning rate, constant after ``warmup`` steps.
+        b1: Decay of the mean gradient.
+        b2: Decay of the mean square.
+        average: See :class:`Gradient`.
+        warmup: Steps over which the rate rises from 0.
+        per_layer: Divide each layer's rate by sqrt(fan_in + 1).
+
+    >>> adam(1e-3) is adam(1e-3)
+    True
+    """
+    # tiny-cuda-nn's eps: entries of a grid that are seldom met must not be slowed by it
+    parts = [optax.scale_by_adam(b1=b1, b2=b2, eps=1e-15)]
+    if per_layer:
+        parts.append(per_fan_in())
+    schedule: Callable[[Any], Any] | float = rate
+    if warmup:
+        schedule = optax.linear_schedule(0.0, rate, warmup)
+    parts.append(optax.scale_by_learning_rate(schedule))
+    return Gradient(optax.chain(*parts), average=average)
+
+
+@lru_cache(maxsize=1)
+def per_fan_in() -> optax.GradientTransformation:
+    """Return a transformation that divides each layer's update by sqrt(fan_in + 1).
+
+    The per-layer rates of the Mona Lisa experiment (github.com/evolvingstuff/MonaLisa).
+    A layer's bias shares the rate of its weight; what is no layer keeps its update.
+
+    >>> import jax.numpy as jnp
+    >>> layer = {"weight": jnp.ones((2, 3)), "bias": jnp.ones(2)}
+    >>> out, _ = per_fan_in().update(layer, per_fan_in().init(layer))
+    >>> float(out["bias"][0])
+    0.5
+    """
+
+    def scale(tree: Any) -> Any:
+        if not hasattr(tree, "items"):
+            return tree
+        if set(tree) == {"weight", "bias"}:
+            (weight,) = jax.tree.leaves(tree["weight"])
+            factor = (weight.shape[1] + 1) ** -0.5
+            return jax.tree.map(lambda u: u * factor, tree)
+        return type(tree)({name: scale(child) for name, child in tree.items()})
+
+    return optax.stateless(lambda updates, params: scale(updates))
+
+
+def as_trainer(trainer: Trainer | optax.GradientTransformation) -> Trainer:
+    """Return ``trainer`` itself, or the trainer of an optax transformation.
+
+    Raises:
+        TypeError: It is neither.
+
+    >>> as_trainer(adam()) is adam()
+    True
+    """
+    if isinstance(trainer, optax.GradientTransformation):
+        return Gradient(trainer)
+    if all(hasattr(trainer, name) for name in ("init", "step", "shown")):
+        return trainer
+    msg = (
+        f"`trainer` must be a coordnet trainer or an optax transformation, got "
+        f"{type(trainer).__name__}; for example trainer=optax.adam(1e-3)"
+    )
+    raise TypeError(msg)
