@@ -6,6 +6,7 @@ lattice given by its rows and columns; the lattice is the fast path, because sin
 cosines and splines of x and y come apart there.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -199,15 +200,17 @@ def _grid(
     hashed = [rows.nodes * columns.nodes > table for rows, columns in axes]
 
     def init(key):
-        keys = jax.random.split(key, len(levels))
         shapes = [
             (f, table) if h else (f, rows.nodes, columns.nodes)
             for f, h, (rows, columns) in zip(counts, hashed, axes, strict=True)
         ]
-        # small enough to be no texture, large enough for the layers behind to start moving
+        # small enough to be no texture, large enough for the layers behind to start moving;
+        # drawn in one piece, which compiles in a fraction of the time
+        ends = np.cumsum([math.prod(shape) for shape in shapes])
+        drawn = jax.random.uniform(key, (int(ends[-1]),), minval=-1e-2, maxval=1e-2)
+        pieces = jnp.split(drawn, ends[:-1])
         return {
-            f"level{i}": jax.random.uniform(k, shape, minval=-1e-2, maxval=1e-2)
-            for i, (k, shape) in enumerate(zip(keys, shapes, strict=True))
+            f"level{i}": p.reshape(s) for i, (p, s) in enumerate(zip(pieces, shapes, strict=True))
         }
 
     def points(params, ys, xs):

@@ -27,9 +27,6 @@ from ._problem import Problem
 from ._progress import progress_bar
 from .trainers._gradient import Trainer
 
-# Between two looks at the clock, at Ctrl-C and at the loss, about this many seconds pass.
-_BLOCK_SECONDS = 0.25
-
 
 class Snapshot(NamedTuple):
     """A moment of a fit.
@@ -245,10 +242,12 @@ def _psnr(total: float, samples: int) -> float | None:
     return math.inf if total == 0 else 10 * math.log10(255.0**2 * samples / total)
 
 
-class _Cadence:
+class Cadence:
     """When to look: at multiples of a number, at given steps, or about twice a second."""
 
-    def __init__(self, every: int | Iterable[int] | None, step: int):
+    def __init__(self, every: int | Iterable[int] | None, step: int, goal: bool):
+        # where a PSNR decides when to stop, looking late is stopping late
+        self.between = 0.1 if goal else 0.5
         if every is not None and not isinstance(every, int):
             self.steps = sorted({int(s) for s in every if s > step})
             every = None
@@ -272,14 +271,14 @@ class _Cadence:
         """Return whether to look now."""
         if self.timed:
             # a look may cost much on a large picture: at most a tenth of the time
-            return seconds - self.seconds >= max(2 * _BLOCK_SECONDS, 9 * self.cost)
+            return seconds - self.seconds >= max(self.between, 9 * self.cost)
         return step in self.steps if self.every is None else step % self.every == 0
 
 
 def _stream(
     run: _Run,
     budget: Budget,
-    cadence: _Cadence,
+    cadence: Cadence,
     checkpoint_every: int | None,
     interrupted: Callable[[], bool],
     tick: Callable[[int, float], None],
@@ -298,7 +297,7 @@ def _stream(
         steps = int(min(block, max(0, min(limits) - run.step)))
         if steps:
             taken = run.advance(steps)
-            block = max(1, min(2 * block, round(steps * _BLOCK_SECONDS / max(taken, 1e-6))))
+            block = max(1, min(2 * block, round(steps * cadence.between / 2 / max(taken, 1e-6))))
             tick(run.step, run.seconds)
             run.stopped = _why_stopped(run, budget, interrupted)
         else:
@@ -387,8 +386,7 @@ def fitting(
     >>> [shot.step for shot in fitting(image, Spec(width=8, depth=1), steps=20, every=10)]
     [10, 20]
     """
-    run, budget, cadence = _start(locals())
-    return _stream(run, budget, cadence, checkpoint_every, lambda: False, lambda *_: None)
+    return _stream(*start(locals()), lambda: False, lambda *_: None)
 
 
 def fit(
@@ -450,29 +448,25 @@ def fit(
     (50, 'steps')
     """
     arguments = {k: v for k, v in locals().items() if k != "progress"}
-    run, budget, cadence = _start(arguments)
+    return exhaust(start(arguments), progress)
+
+
+def exhaust(
+    started: "Started", progress: bool | None, watch: Callable[[Snapshot], None] | None = None
+) -> Any:
+    """Run a fit to its end, as :func:`fit` promises; ``watch`` is shown each snapshot."""
+    run, budget, _, _ = started
     best = shot = None
     with _first_ctrl_c() as interrupted, progress_bar(progress, budget) as bar:
-        for shot in _stream(run, budget, cadence, checkpoint_every, interrupted, bar.tick):
+        for shot in _stream(*started, interrupted, bar.tick):
             bar.look(shot.psnr)
-            if math.isfinite(shot.psnr) or shot.psnr > 0:
+            if shot.psnr > -math.inf:
                 best = shot if best is None or shot.psnr >= best.psnr else best
+                if watch is not None:
+                    watch(shot)
     assert shot is not None
-    if run.stopped == "diverged" and best is None:
-        msg = f"the fit diverged by step {run.step}; lower the trainer's learning rate"
-        raise FloatingPointError(msg)
     if run.stopped in ("diverged", "interrupt"):
-        assert best is not None
-        shot = best
-        kind = DivergedWarning if run.stopped == "diverged" else RuntimeWarning
-        what = "diverged" if run.stopped == "diverged" else "was interrupted"
-        advice = "; a lower learning rate may help" if run.stopped == "diverged" else ""
-        warnings.warn(
-            f"the fit {what} at step {run.step}; this is the network of step {shot.step} "
-            f"({shot.psnr:.2f} dB){advice}",
-            kind,
-            stacklevel=2,
-        )
+        shot = _kept(run, best)
     FITTED[shot.net] = Fitted(
         psnr=shot.psnr,
         hidden_psnr=shot.hidden_psnr,
@@ -486,10 +480,38 @@ def fit(
     return shot.net
 
 
-def _start(arguments: dict[str, Any]) -> tuple[_Run, Budget, _Cadence]:
+def _kept(run: _Run, best: Snapshot | None) -> Snapshot:
+    """Return the best snapshot of a fit that was cut short, and say so."""
+    if best is None:
+        msg = f"the fit diverged by step {run.step}; lower the trainer's learning rate"
+        raise FloatingPointError(msg)
+    diverged = run.stopped == "diverged"
+    warnings.warn(
+        f"the fit {'diverged' if diverged else 'was interrupted'} at step {run.step}; this is "
+        f"the network of step {best.step} ({best.psnr:.2f} dB)"
+        f"{'; a lower learning rate may help' if diverged else ''}",
+        DivergedWarning if diverged else RuntimeWarning,
+        stacklevel=4,  # where fit was called
+    )
+    return best
+
+
+class Started(NamedTuple):
+    """A fit that can begin: every argument checked, every choice made."""
+
+    run: _Run
+    budget: Budget
+    cadence: "Cadence"
+    checkpoint_every: int | None
+
+
+def start(arguments: dict[str, Any]) -> Started:
     """Check the arguments of :func:`fitting`, all before any work, and start a run."""
-    take = arguments.pop
     keep_compiled()
+
+    def take(name: str) -> Any:
+        return arguments.pop(name, None)
+
     limits = {name: take(name) for name in ("steps", "seconds", "psnr", "patience")}
     every, path = take("every"), take("checkpoint")
     checkpoint_every = take("checkpoint_every")
@@ -503,7 +525,8 @@ def _start(arguments: dict[str, Any]) -> tuple[_Run, Budget, _Cadence]:
     run = _Run(plan, path)
     if every is None and budget.patience is not None:
         every = max(1, budget.patience // 10)  # by steps: where it stops must not hang on time
-    return run, budget, _Cadence(every, run.step)
+    cadence = Cadence(every, run.step, budget.psnr is not None)
+    return Started(run, budget, cadence, checkpoint_every)
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import weakref
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from os import PathLike
 from typing import Any, Literal, get_args
 
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 from safetensors.numpy import save as pack_tensors
 
 from ._activations import Activation, activation
@@ -133,6 +133,22 @@ class Dense(nnx.Module):
         return jnp.matmul(weight, x, preferred_element_type=jnp.float32) + self.bias[...][:, None]
 
 
+@partial(jax.jit, static_argnames="spec")  # one program: drawing each array alone compiles each
+def _first_weights(spec: Spec, key: PRNGKeyArray) -> tuple[dict[str, Array], list[Any]]:
+    """Return the tables of the encoding and the (weight, bias) of each layer."""
+    enc, act = parts(spec)
+    key_encoding, *keys = jax.random.split(key, spec.depth + 2)
+    widths = [enc.features, *[spec.width] * spec.depth, spec.channels]
+    layers = []
+    for i, k in enumerate(keys):
+        layer = "last" if i == spec.depth else "first" if i == 0 else "hidden"
+        layers.append(act.init(k, widths[i + 1], widths[i], layer))
+    if spec.output == "sigmoid":
+        weight, bias = layers[-1]
+        layers[-1] = weight, jnp.zeros_like(bias)  # middle grey is 0 before a sigmoid
+    return enc.init(key_encoding), layers
+
+
 class CoordNet(nnx.Module):
     """A picture as a function of the point: ``(n, 2)`` coordinates to ``(n, channels)``.
 
@@ -148,18 +164,9 @@ class CoordNet(nnx.Module):
 
     def __init__(self, spec: Spec, *, seed: int = 0):
         self.spec = spec
-        enc, act = parts(spec)
-        key_encoding, *keys = jax.random.split(jax.random.key(seed), spec.depth + 2)
-        self.tables = nnx.Dict({k: nnx.Param(v) for k, v in enc.init(key_encoding).items()})
-        widths = [enc.features, *[spec.width] * spec.depth, spec.channels]
-        layers = []
-        for i, key in enumerate(keys):
-            layer = "last" if i == spec.depth else "first" if i == 0 else "hidden"
-            layers.append(Dense(*act.init(key, widths[i + 1], widths[i], layer)))
-        if spec.output == "sigmoid":
-            # middle grey is 0 before a sigmoid
-            layers[-1].bias[...] = jnp.zeros(spec.channels)
-        self.layers = nnx.List(layers)
+        tables, layers = _first_weights(spec, jax.random.key(seed))
+        self.tables = nnx.Dict({name: nnx.Param(table) for name, table in tables.items()})
+        self.layers = nnx.List([Dense(weight, bias) for weight, bias in layers])
 
     def __call__(self, points: Float[Array | np.ndarray, "n 2"]) -> Float[Array, "n c"]:
         """Evaluate the picture at points ``(x, y)``."""
@@ -276,7 +283,8 @@ def _rebuild(
         if header["depth"] > len(tensors):  # before anything of that depth is built
             msg = f"depth {header['depth']} with {len(tensors)} tensors"
             raise ValueError(msg)
-        spec = Spec(**header)
+        size = header["size"]
+        spec = Spec(**header | {"size": None if size is None else tuple(size)})
         abstract = nnx.eval_shape(lambda: CoordNet(spec))
     except (KeyError, TypeError, ValueError, OverflowError, MemoryError) as error:
         msg = f"{path}: its description of the network is broken ({error})"

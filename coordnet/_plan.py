@@ -158,13 +158,13 @@ def make_plan(
     image: Any,
     net: str | Spec | nnx.Module | None,
     *,
-    trainer: Any,
-    init: nnx.Module | None,
-    sampling: str | None,
-    loss: str,
-    mask: Any,
-    dtype: str,
-    seed: int,
+    trainer: Any = None,
+    init: nnx.Module | None = None,
+    sampling: str | None = None,
+    loss: str = "l2",
+    mask: Any = None,
+    dtype: str = "float32",
+    seed: int = 0,
 ) -> tuple[Plan, Preset]:
     image = check_image(image)
     mask = _check_mask(mask, image)

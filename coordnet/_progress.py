@@ -51,17 +51,18 @@ def progress_bar(wanted: bool | None, budget: _Budget) -> Iterator[Bar]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("fitting"),
+        TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("step {task.fields[step]:,}"),
         TextColumn("{task.fields[seconds]:.1f} s"),
         TextColumn("{task.fields[psnr]}"),
-        TextColumn("ETA"),
-        TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        limited = budget.steps is not None or budget.seconds is not None
-        task = progress.add_task("", total=1.0 if limited else None, step=0, seconds=0.0, psnr="")
+    limited = budget.steps is not None or budget.seconds is not None
+    left = (TextColumn("ETA"), TimeRemainingColumn()) if limited else ()
+    with Progress(*columns, *left, console=Console(stderr=True)) as progress:
+        total = 1.0 if limited else None
+        # the first update comes when everything is compiled, which can take seconds
+        task = progress.add_task("compiling", total=total, step=0, seconds=0.0, psnr="")
 
         class Drawn(Bar):
             def tick(self, step: int, seconds: float) -> None:
@@ -69,7 +70,13 @@ def progress_bar(wanted: bool | None, budget: _Budget) -> Iterator[Bar]:
                     step / budget.steps if budget.steps else 0.0,
                     seconds / budget.seconds if budget.seconds else 0.0,
                 )
-                progress.update(task, completed=min(done, 1.0), step=step, seconds=seconds)
+                progress.update(
+                    task,
+                    description="fitting",
+                    completed=min(done, 1.0),
+                    step=step,
+                    seconds=seconds,
+                )
 
             def look(self, psnr: float) -> None:
                 progress.update(task, psnr=f"{psnr:.2f} dB")

@@ -146,14 +146,20 @@ def per_fan_in() -> optax.GradientTransformation:
     0.5
     """
 
-    def scale(tree: Any) -> Any:
-        if not hasattr(tree, "items"):
-            return tree
-        if set(tree) == {"weight", "bias"}:
-            (weight,) = jax.tree.leaves(tree["weight"])
-            factor = (weight.shape[1] + 1) ** -0.5
-            return jax.tree.map(lambda u: u * factor, tree)
-        return type(tree)({name: scale(child) for name, child in tree.items()})
+    def layer(path: tuple[Any, ...]) -> tuple[str, ...]:
+        names = [str(getattr(p, "key", getattr(p, "name", p))) for p in path]
+        own = next((i for i, name in enumerate(names) if name in ("weight", "bias")), len(names))
+        return tuple(names[:own])
+
+    def scale(updates: Any) -> Any:
+        fan_in = {
+            layer(path): leaf.shape[1]
+            for path, leaf in jax.tree.leaves_with_path(updates)
+            if leaf.ndim == 2
+        }
+        return jax.tree.map_with_path(
+            lambda path, u: u * (fan_in.get(layer(path), 0) + 1) ** -0.5, updates
+        )
 
     return optax.stateless(lambda updates, params: scale(updates))
 

@@ -1,0 +1,367 @@
+"""What the commands of ``coordnet`` do: each calls the library and tells the outcome.
+
+Imports stand in the functions: ``info`` on a picture needs no JAX.
+"""
+
+import dataclasses
+import json
+from argparse import Namespace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ._files import check_target
+
+
+class Outcome(NamedTuple):
+    """A line for people, a record for machines, and whether Ctrl-C ended the work."""
+
+    line: str
+    record: dict[str, Any]
+    interrupted: bool = False
+
+
+def run_fit(options: Namespace) -> Outcome:
+    """Fit a network to a picture."""
+    from ._fit import fit
+    from ._images import read_image, write_image
+    from ._learning import film_fit
+    from ._nets import load, save
+    from ._render import render
+    from ._report import write_report
+
+    output = _output(options, Path(options.picture).stem + ".safetensors")
+    if output.suffix != ".safetensors":
+        msg = f"{output}: a network is kept in a file named .safetensors; --render draws a picture"
+        raise ValueError(msg)
+    for path in filter(None, (options.render, options.report, options.film)):
+        check_target(path)
+    if options.render:
+        _check_picture_name(options.render)
+    reading = {"grey": options.grey, "max_side": options.max_side}
+    image, info = read_image(options.picture, info=True, **reading)
+    chosen = _asked(options, image.shape) | {
+        "init": load(options.init) if options.init else None,
+        "mask": _mask(options.mask, options.max_side),
+        "loss": options.loss,
+        "dtype": options.dtype,
+        "checkpoint": options.checkpoint,
+        "checkpoint_every": options.checkpoint_every,
+        "progress": False if options.quiet else None,
+    }
+    if options.sampling:
+        chosen["sampling"] = options.sampling
+    if options.film:
+        net = film_fit(options.film, image, size=options.film_size, **chosen)
+    else:
+        net = fit(image, **chosen)
+    save(net, output)
+    if options.render:
+        write_image(options.render, render(net, progress=False), info=info)
+    if options.report:
+        write_report(options.report, image, net, film=options.film, network=output)
+    also = {name: getattr(options, name) for name in ("film", "render", "report")}
+    return _fitted(net, output, {k: v for k, v in also.items() if v})
+
+
+def run_render(options: Namespace) -> Outcome:
+    """Draw a network."""
+    from ._coords import Window
+    from ._images import write_image
+    from ._nets import load
+    from ._render import render
+
+    output = _output(options, Path(options.network).stem + ".png")
+    _check_picture_name(output)
+    window = options.window and Window(x=options.window[:2], y=options.window[2:])
+    picture = render(
+        load(options.network),
+        options.size or options.height,
+        scale=options.scale,
+        window=window,
+        progress=False if options.quiet else None,
+    )
+    write_image(output, picture, bits=options.bits)
+    return _written(output, picture.shape[:2])
+
+
+def run_video(options: Namespace) -> Outcome:
+    """Film a fit, a zoom, or a folder of frames."""
+    source = Path(options.source)
+    output = _output(options, source.stem + ".mp4")
+    if source.is_dir():
+        _only_for(options, "a picture or a network", "frames")
+        _only_for(options, "a network", "to", "zoom")
+        _only_for(options, "a picture", *_PICTURE_OPTIONS)
+        return _video_of_frames(options, source, output)
+    if _is_safetensors(source):
+        _only_for(options, "a picture", *_PICTURE_OPTIONS)
+        return _video_of_zoom(options, source, output)
+    _only_for(options, "a network", "to", "zoom")
+    return _video_of_fit(options, source, output)
+
+
+_PICTURE_OPTIONS = (
+    "preset", "encoding", "width", "depth", "activation", "steps", "seconds", "psnr",
+    "patience", "max_side", "grey",
+)  # fmt: skip
+
+
+def _video_of_frames(options: Namespace, source: Path, output: Path) -> Outcome:
+    from ._frames import frames_to_video
+
+    frames_to_video(source, output, fps=options.fps, size=options.size, quality=options.quality)
+    return _written(output)
+
+
+def _video_of_zoom(options: Namespace, source: Path, output: Path) -> Outcome:
+    from ._nets import load
+    from ._progress import counting
+    from ._render import zoom
+    from ._video import Film
+
+    net = load(source)
+    if net.spec.size is None:
+        msg = f"{source}: the network has no native size; render it with --size instead"
+        raise ValueError(msg)
+    count = 150 if options.frames is None else options.frames
+    size = net.spec.size if options.size is None else options.size
+    if isinstance(size, tuple):  # as large as fits; the film adds the bars
+        height = max(1, round(min(size[0], net.spec.size[0] * size[1] / net.spec.size[1])))
+    else:
+        height = size
+    times = 16.0 if options.zoom is None else options.zoom
+    pictures = zoom(net, to=options.to or (0.0, 0.0), scale=times, frames=count, size=height)
+    with Film(output, fps=options.fps, size=size, quality=options.quality) as film:
+        wanted = False if options.quiet else None
+        for _, picture in zip(counting(range(count), wanted, "zooming"), pictures, strict=True):
+            film.add(picture)
+    return _written(output)
+
+
+def _video_of_fit(options: Namespace, source: Path, output: Path) -> Outcome:
+    from ._images import read_image
+    from ._learning import film_fit
+
+    image = read_image(source, grey=options.grey, max_side=options.max_side)
+    net = film_fit(
+        output,
+        image,
+        frames=150 if options.frames is None else options.frames,
+        fps=options.fps,
+        size=options.size,
+        quality=options.quality,
+        progress=False if options.quiet else None,
+        **_asked(options, image.shape),
+    )
+    return _fitted(net, output, {})
+
+
+def run_info(options: Namespace) -> Outcome:
+    """Tell what a file is."""
+    path = Path(options.file)
+    size = path.stat().st_size
+    if not _is_safetensors(path):
+        return _info_of_picture(path, size)
+    import safetensors
+
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+    except safetensors.SafetensorError:
+        metadata = {}  # load says what is wrong
+    if metadata.get("format", "").startswith("coordnet checkpoint"):
+        return _info_of_checkpoint(path, size, metadata)
+    from ._nets import load
+    from ._page import size_text
+
+    spec = load(path).spec
+    native = "no native size" if spec.size is None else f"{spec.size[1]}x{spec.size[0]}"
+    layers = f"{spec.encoding} + {spec.depth} x {spec.width} {spec.activation}"
+    line = (
+        f"{path}  network  {native}  {_KINDS[spec.channels]}  {spec.parameters:,} weights  "
+        f"{size_text(size)}  {layers}"
+    )
+    record = {
+        "file": path, "kind": "network", "bytes": size, "weights": spec.parameters,
+        "size": spec.size and spec.size[::-1], "spec": dataclasses.asdict(spec),
+    }  # fmt: skip
+    return Outcome(line, record)
+
+
+_KINDS = {1: "grey", 3: "RGB", 4: "RGBA"}
+
+
+def _info_of_picture(path: Path, size: int) -> Outcome:
+    from ._images import read_image
+    from ._page import size_text
+
+    image, info = read_image(path, info=True, clip=True)
+    height, width, channels = image.shape
+    line = (
+        f"{path}  picture  {width}x{height}  {_KINDS[channels]}  {info.bits} bits  "
+        f"{size_text(size)}"
+    )
+    record = {
+        "file": path, "kind": "picture", "bytes": size, "size": (width, height),
+        "channels": channels, "bits": info.bits, "mode": info.mode, "dpi": info.dpi,
+        "icc_profile": info.icc_profile is not None, "exif": info.exif is not None,
+    }  # fmt: skip
+    return Outcome(line, record)
+
+
+def _info_of_checkpoint(path: Path, size: int, metadata: dict[str, str]) -> Outcome:
+    from ._nets import FormatError
+
+    try:
+        found, belongs = json.loads(metadata["record"]), json.loads(metadata["belongs"])
+        step, seconds, history = found["step"], found["seconds"], found["history"]
+        psnr = history[-1][2] if history else None
+        line = f"{path}  checkpoint  step {step:,}  {seconds:.1f} s"
+        line += "" if psnr is None else f"  {psnr:.1f} dB"
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        msg = f"{path}: a broken checkpoint ({error}); remove it to start anew"
+        raise FormatError(msg) from error
+    record = {
+        "file": path, "kind": "checkpoint", "bytes": size, "step": step, "seconds": seconds,
+        "psnr": psnr, "belongs": belongs,
+    }  # fmt: skip
+    return Outcome(line, record)
+
+
+def run_art(options: Namespace) -> Outcome:
+    """Draw pictures from random networks."""
+    from ._art import random_art
+    from ._images import write_image
+    from ._render import render
+
+    several = len(options.seeds) > 1
+    folder = Path(options.output or ".") if several else None
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    asked = ("width", "depth", "activation", "contrast")
+    given = {k: getattr(options, k) for k in asked if getattr(options, k) is not None}
+    files = []
+    for seed in options.seeds:
+        name = f"art-{seed}.png"
+        free = Namespace(output=folder and options.output and folder / name, force=options.force)
+        output = _output(free if several else options, name)
+        _check_picture_name(output)
+        picture = render(random_art(seed, size=options.size, **given), progress=False)
+        write_image(output, picture)
+        files.append(output)
+    height, width = options.size
+    record = {"files": files, "seeds": options.seeds, "size": (width, height)}
+    return Outcome(f"{' '.join(map(str, files))}  {width}x{height}", record)
+
+
+def run_demo(options: Namespace) -> Outcome:
+    """Show everything on one picture."""
+    from ._demo import demo
+    from ._images import read_image
+
+    made = demo(
+        options.output,
+        image=read_image(options.image) if options.image else None,
+        steps=options.steps,
+        progress=False if options.quiet else None,
+    )
+    outcome = _fitted(made.net, made.folder / "network.safetensors", {"page": made.page})
+    return outcome._replace(line=f"{outcome.line}\nnow open {made.page} in a browser")
+
+
+def _asked(options: Namespace, shape: tuple[int, int, int]) -> dict[str, Any]:
+    """Return the network, the budget and the seed that the options ask for."""
+    from ._nets import Spec
+    from ._presets import PRESETS
+
+    names = ("encoding", "width", "depth", "activation")
+    parts = {k: getattr(options, k) for k in names if getattr(options, k) is not None}
+    asked = {k: getattr(options, k) for k in ("steps", "seconds", "psnr", "patience", "seed")}
+    if not parts:
+        return asked | {"net": options.preset}
+    if options.preset is None:
+        return asked | {"net": Spec(**parts)}
+    # a preset with some parts of its own: fitted as the preset is
+    preset = PRESETS[options.preset]
+    if all(asked[name] is None for name in ("steps", "seconds", "psnr", "patience")):
+        asked["steps"] = preset.steps
+    spec = dataclasses.replace(preset.spec(*shape), **parts)
+    return asked | {"net": spec, "trainer": preset.trainer, "sampling": preset.sampling}
+
+
+def _mask(path: str | None, max_side: int | None) -> Any:
+    from ._images import read_image
+
+    return None if path is None else read_image(path, grey=True, max_side=max_side)[..., 0] > 0.5
+
+
+def _output(options: Namespace, name: str) -> Path:
+    """Return where to write: what was named, or ``name`` here if nothing has that name."""
+    path = Path(name if options.output is None else options.output)
+    if options.output is None and path.exists() and not options.force:
+        msg = f"{path} exists; name the file with -o, or pass --force to replace it"
+        raise FileExistsError(msg)
+    check_target(path)
+    return path
+
+
+def _check_picture_name(path: str | Path) -> None:
+    from ._encode import FORMATS
+
+    suffix = Path(path).suffix.lower()
+    if suffix not in FORMATS:
+        msg = f"{path}: unknown extension {suffix!r}; known are {' '.join(FORMATS)}"
+        raise ValueError(msg)
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Return whether a file begins as a safetensors file does: a length, then a JSON object."""
+    with path.open("rb") as file:
+        return file.read(9)[8:] == b"{"
+
+
+def _only_for(options: Namespace, what: str, *names: str) -> None:
+    """Refuse options that would be without effect."""
+    given = [name for name in names if getattr(options, name) not in (None, False)]
+    if given:
+        flag = "--" + given[0].replace("_", "-")
+        msg = f"{flag} is for {what}, which {options.source} is not; leave it out"
+        raise ValueError(msg)
+
+
+def _fitted(net: Any, output: Path, also: dict[str, Any]) -> Outcome:
+    from ._page import size_text
+
+    fitted, size = net.fitted, output.stat().st_size
+    line = (
+        f"{output}  {size_text(size)}  {net.spec.parameters:,} weights  {fitted.psnr:.1f} dB  "
+        f"{fitted.seconds:.1f} s"
+    )
+    if fitted.hidden_psnr is not None:
+        line += f"  hidden {fitted.hidden_psnr:.1f} dB"
+    record = {
+        "file": output,
+        "bytes": size,
+        "weights": net.spec.parameters,
+        "psnr": fitted.psnr,
+        "hidden_psnr": fitted.hidden_psnr,
+        "steps": fitted.steps,
+        "seconds": fitted.seconds,
+        "compile_seconds": fitted.compile_seconds,
+        "stopped": fitted.stopped,
+        "spec": dataclasses.asdict(net.spec),
+        **also,
+    }
+    return Outcome(line, record, fitted.stopped == "interrupt")
+
+
+def _written(output: Path, size: tuple[int, int] | None = None) -> Outcome:
+    from ._page import size_text
+
+    count = output.stat().st_size
+    record: dict[str, Any] = {"file": output, "bytes": count}
+    line = f"{output}  {size_text(count)}"
+    if size is not None:
+        record["size"] = size[::-1]
+        line += f"  {size[1]}x{size[0]}"
+    return Outcome(line, record)

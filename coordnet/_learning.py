@@ -1,0 +1,103 @@
+"""A fit and the film of it: a consumer of the stream of snapshots."""
+
+import math
+from collections.abc import Iterable
+from os import PathLike
+from typing import Any
+
+from flax import nnx
+
+from ._fit import Cadence, Snapshot, exhaust, start
+from ._nets import FITTED, Spec
+from ._plan import Budget
+from ._render import render
+from ._video import Film, Size, progress_steps
+
+_LONGEST_SIDE = 720  # pixels of a film that was given no size
+_HOLD = 1.5  # seconds that the last frame stands still
+_USUAL_STEPS = 3000  # where a budget of another kind is taken to end
+_MOST_STEPS = 10_000_000
+
+
+def film_fit(
+    path: str | PathLike[str],
+    image: Any,
+    net: str | Spec | nnx.Module | None = None,
+    *,
+    frames: int = 150,
+    fps: float = 25,
+    size: Size | None = None,
+    quality: float | None = None,
+    progress: bool | None = None,
+    **options: Any,
+) -> Any:
+    """Fit a network to a picture as ``fit`` does, and film it learning.
+
+    The frames are even in the logarithm of the step, as the progress of a fit is, and are
+    captioned with step and PSNR; the last one, the network returned, stands for a while. The
+    first Ctrl-C ends the fit and keeps the film so far. Each frame costs a look at the whole
+    picture, and that time counts as running.
+
+    Args:
+        path: The film, of a kind that ``Film`` writes.
+        image: ``(height, width, channels)`` floats in [0, 1].
+        net: A preset's name, a ``Spec`` or a module, as ``fit`` takes.
+        frames: How many to take, about, if the fit makes ``steps`` steps (or some 3000
+            where another budget ends it).
+        fps: Frames per second, 0.1 to 1000.
+        size: (height, width) or height of the film; the picture's when missing, its longer
+            side at most 720 pixels.
+        quality: Of the film, 0 to 100.
+        progress: Show a progress bar; only in a terminal or a notebook when missing.
+        options: What else ``fitting`` takes, but ``every``: budgets, trainer, seed ...
+
+    Returns:
+        The network, with its record in ``net.fitted``.
+
+    Raises:
+        ValueError: An argument is out of range, or the checkpoint is of another fit.
+        OSError: The film cannot be written.
+        FloatingPointError: The fit diverged before there was anything to return.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> image = np.full((16, 24, 3), 0.5, np.float32)
+    >>> path = f"{tempfile.mkdtemp()}/learning.gif"
+    >>> film_fit(path, image, Spec(width=8, depth=1), frames=5, steps=30).fitted.steps
+    30
+    """
+    started = start(options | {"image": image, "net": net})
+    every = _filmed_steps(started.budget, frames)
+    started = started._replace(cadence=Cadence(every, started.run.step, goal=False))
+    size = _film_size(image.shape) if size is None else size
+    with Film(path, fps=fps, size=size, quality=quality) as film:
+
+        def add(shot: Snapshot) -> None:
+            film.add(render(shot.net, size, progress=False), _caption(shot.step, shot.psnr))
+
+        fitted = exhaust(started, progress, add)
+        record = FITTED[fitted]
+        last = render(fitted, size, progress=False)
+        repeat = max(1, round(_HOLD * fps))
+        film.add(last, _caption(record.steps, record.psnr), repeat=repeat)
+    return fitted
+
+
+def _filmed_steps(budget: Budget, frames: int) -> Iterable[int]:
+    if frames < 2:
+        msg = f"`frames` must be at least 2, the beginning and the end, got {frames}"
+        raise ValueError(msg)
+    if isinstance(budget.steps, int) and budget.steps > 0:
+        return progress_steps(budget.steps, frames)
+    longer = math.log(_MOST_STEPS) / math.log(_USUAL_STEPS)
+    return progress_steps(_MOST_STEPS, math.ceil(frames * longer))
+
+
+def _film_size(shape: tuple[int, ...]) -> tuple[int, int]:
+    height, width = shape[:2]
+    factor = min(1.0, _LONGEST_SIDE / max(height, width))
+    return max(1, round(height * factor)), max(1, round(width * factor))
+
+
+def _caption(step: int, psnr: float) -> str:
+    return f"step {step:,}   {psnr:.1f} dB"

@@ -1,0 +1,295 @@
+"""What the command ``coordnet`` may be asked: its options and their help.
+
+Nothing heavy is imported here: the parser is built for every ``--help``.
+"""
+
+import argparse
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
+
+# Written out because reading them from the table would load JAX for every --help; a test keeps
+# them equal to the table.
+PRESET_NAMES = (
+    "grid", "tiny", "best", "siren", "siren_scaled", "finer", "fourier", "wire", "gauss",
+    "lenna", "mona_lisa_shallow", "mona_lisa_deep", "convnetjs",
+)  # fmt: skip
+LOSSES = ("l2", "l1", "relative_l2")
+
+_EXAMPLES = {
+    "": """\
+examples:
+  coordnet demo
+  coordnet fit photo.jpg -o photo.safetensors --film learning.mp4 --seconds 30
+  coordnet render photo.safetensors --height 4000 -o big.png
+  coordnet info photo.safetensors
+
+exit codes: 0 done; 2 something is wrong with the request (one line on stderr says what);
+130 ended by Ctrl-C, which keeps the best result of a fit.
+`coordnet COMMAND --help` tells the options of a command.""",
+    "fit": """\
+examples:
+  coordnet fit photo.jpg -o photo.safetensors --film learning.mp4 --seconds 30
+  coordnet fit photo.jpg --preset siren --psnr 32 --render fit.png
+  coordnet fit photo.jpg --encoding "fourier(features=128)" --width 64 --steps 2000
+  coordnet fit photo.jpg --steps 20000 --checkpoint photo.ckpt      # again, to go on
+
+Of several budgets, the one that is reached first ends the fit; without any, the preset's steps
+do. The first Ctrl-C ends it too: the best network so far is written, and the exit code is 130.
+A file named by -o, --film, --render or --report is replaced when the new one is complete.""",
+    "render": """\
+examples:
+  coordnet render photo.safetensors --height 4000 -o big.png
+  coordnet render photo.safetensors --size 1920x1080 --bits 16 -o wall.png
+  coordnet render photo.safetensors --window -0.25,0.25,-0.5,0 --scale 8 -o face.png
+
+Coordinates run from -1 to 1 along the longer side; x to the right, y down.""",
+    "video": """\
+examples:
+  coordnet video photo.jpg -o learning.mp4 --steps 3000       # a picture: the film of a fit
+  coordnet video photo.safetensors -o zoom.mp4 --to 0.1,-0.4 --zoom 20    # a network: a zoom
+  coordnet video frames/ -o film.webm --fps 12                # a folder of numbered frames""",
+    "info": """\
+examples:
+  coordnet info photo.safetensors
+  coordnet info photo.jpg --json""",
+    "art": """\
+examples:
+  coordnet art 7 -o art.png --size 3840x2160
+  coordnet art 1 2 3 4 -o gallery/ --activation sine""",
+    "demo": """\
+examples:
+  coordnet demo
+  coordnet demo -o out --image photo.jpg""",
+}
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Read the command line; ``command`` and one attribute for each option.
+
+    Raises:
+        SystemExit: With 0 after ``--help`` and ``--version``, with 2 after saying in one line
+            what is wrong.
+
+    >>> parse(["info", "photo.png"]).command
+    'info'
+    """
+    return _parser().parse_args(_with_values(argv))
+
+
+def _with_values(argv: Sequence[str]) -> list[str]:
+    """Tie values to options that may begin with a minus, which argparse takes for an option."""
+
+    def tied(arguments: Iterator[str]) -> Iterator[str]:
+        for argument in arguments:
+            if argument in ("--window", "--to"):
+                value = next(arguments, None)
+                yield argument if value is None else f"{argument}={value}"
+            else:
+                yield argument
+
+    return list(tied(iter(argv)))
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {' '.join(message.split())}; see {self.prog} --help\n")
+
+
+class _Version(argparse.Action):
+    """Look the version up only when it is asked for: that takes longer than all the rest."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any, **__: Any) -> None:
+        from importlib.metadata import version
+
+        print(f"coordnet {version('coordnet')}")
+        parser.exit()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="coordnet",
+        description="A picture as a function: fit, render, film and keep small networks.",
+        epilog=_EXAMPLES[""],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, text, fill in (
+        ("fit", "fit a network to a picture", _fit_options),
+        ("render", "draw a network at any size", _render_options),
+        ("video", "film a fit, a zoom, or a folder of frames", _video_options),
+        ("info", "tell what a network, a checkpoint or a picture is", _info_options),
+        ("art", "draw pictures from unfitted random networks", _art_options),
+        ("demo", "see all of it on a portrait, in less than a minute", _demo_options),
+    ):
+        command = commands.add_parser(
+            name,
+            help=text,
+            description=text[0].upper() + text[1:] + ".",
+            epilog=_EXAMPLES[name],
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        fill(command)
+        say = command.add_argument_group("what is printed")
+        say.add_argument("--quiet", action="store_true", help="print nothing but errors")
+        say.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+    return parser
+
+
+def _fit_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("picture", metavar="PICTURE", help="a file of any common kind")
+    _output_option(parser, "FILE.safetensors", "the picture's name with .safetensors, here")
+    also = parser.add_argument_group("also write")
+    also.add_argument(
+        "--film", metavar="FILE", help="film it learning: .mp4 .webm .gif .webp .apng"
+    )
+    also.add_argument("--film-size", type=_size_or_height, metavar="WxH|H", help="the film's size")
+    also.add_argument("--render", metavar="FILE", help="the fitted picture, at its own size")
+    also.add_argument("--report", metavar="FILE", help="an HTML page on the fit")
+    _network_options(parser)
+    _budget_options(parser)
+    how = parser.add_argument_group("how to fit")
+    how.add_argument("--init", metavar="NET", help="start from this network")
+    how.add_argument("--mask", metavar="FILE", help="fit only where this picture is bright")
+    how.add_argument("--loss", choices=LOSSES, default="l2", help="how errors count (l2)")
+    how.add_argument(
+        "--sampling",
+        metavar="KIND",
+        help="the pixels of a step: full, 'strips(points=8192)' or 'pixels(points=8192)'",
+    )
+    how.add_argument(
+        "--dtype", choices=("float32", "bfloat16"), default="float32", help="of products (float32)"
+    )
+    how.add_argument("--checkpoint", metavar="FILE", help="go on from this file, and write to it")
+    how.add_argument("--checkpoint-every", type=int, metavar="N", help="steps between writes")
+    _reading_options(parser)
+
+
+def _network_options(parser: argparse.ArgumentParser) -> None:
+    net = parser.add_argument_group("the network")
+    names = ", ".join(PRESET_NAMES)
+    net.add_argument(
+        "--preset", choices=PRESET_NAMES, metavar="NAME", help=f"a network by name: {names} (grid)"
+    )
+    net.add_argument("--encoding", metavar="KIND", help="such as grid, 'fourier(features=128)'")
+    net.add_argument("--width", type=int, metavar="N", help="units of a hidden layer")
+    net.add_argument("--depth", type=int, metavar="N", help="hidden layers")
+    net.add_argument("--activation", metavar="KIND", help="such as tanh, 'sine(omega=40)'")
+    net.add_argument("--seed", type=int, default=0, metavar="N", help="of all randomness (0)")
+
+
+def _budget_options(parser: argparse.ArgumentParser) -> None:
+    budget = parser.add_argument_group("when to stop")
+    budget.add_argument("--steps", type=int, metavar="N", help="after N steps")
+    budget.add_argument("--seconds", type=float, metavar="S", help="after S seconds of running")
+    budget.add_argument("--psnr", type=float, metavar="DB", help="at this PSNR")
+    budget.add_argument("--patience", type=int, metavar="N", help="after N steps without progress")
+
+
+def _reading_options(parser: argparse.ArgumentParser) -> None:
+    reading = parser.add_argument_group("how to read the picture")
+    reading.add_argument("--max-side", type=int, metavar="N", help="reduce it to N pixels a side")
+    reading.add_argument("--grey", action="store_true", help="make it grey")
+
+
+def _output_option(parser: argparse.ArgumentParser, what: str, missing: str) -> None:
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar=what,
+        help=f"where to; replaces what is there (missing: {missing}, if it is free)",
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="without -o, replace what has the name"
+    )
+
+
+def _render_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("network", metavar="NET", help="a saved network")
+    _output_option(parser, "FILE", "the network's name with .png, here")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--size", type=_size, metavar="WxH", help="in pixels")
+    size.add_argument("--height", type=int, metavar="H", help="in pixels, the aspect kept")
+    size.add_argument("--scale", type=float, metavar="S", help="pixels per native pixel")
+    parser.add_argument(
+        "--window", type=_numbers(4), metavar="X0,X1,Y0,Y1", help="the part to draw"
+    )
+    parser.add_argument("--bits", type=int, choices=(8, 16), default=8, help="of a sample (8)")
+
+
+def _video_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="SOURCE", help="a picture, a network, or a folder")
+    _output_option(parser, "FILE", "the source's name with .mp4, here")
+    film = parser.add_argument_group("the film")
+    film.add_argument("--size", type=_size_or_height, metavar="WxH|H", help="in pixels")
+    film.add_argument("--fps", type=float, default=25, metavar="N", help="frames per second (25)")
+    film.add_argument("--quality", type=float, metavar="Q", help="0 (small) to 100")
+    film.add_argument("--frames", type=int, metavar="N", help="of a fit or a zoom (150)")
+    zoom = parser.add_argument_group("a zoom into a network")
+    zoom.add_argument("--to", type=_numbers(2), metavar="X,Y", help="the point to go to (0,0)")
+    zoom.add_argument("--zoom", type=float, metavar="S", help="times larger at the end (16)")
+    _network_options(parser)
+    _budget_options(parser)
+    _reading_options(parser)
+
+
+def _info_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="a network, a checkpoint or a picture")
+
+
+def _art_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("seeds", metavar="SEED", type=int, nargs="+", help="a picture for each")
+    _output_option(parser, "FILE|FOLDER", "art-SEED.png, here; of several seeds, a folder")
+    parser.add_argument(
+        "--size", type=_size, default=(1024, 1024), metavar="WxH", help="in pixels (1024x1024)"
+    )
+    parser.add_argument("--width", type=int, metavar="N", help="units of a hidden layer")
+    parser.add_argument("--depth", type=int, metavar="N", help="hidden layers")
+    parser.add_argument("--activation", metavar="KIND", help="such as tanh, 'sine(omega=40)'")
+    parser.add_argument("--contrast", type=float, metavar="C", help="1 smooth, above 3 noise (1.6)")
+
+
+def _demo_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-o", "--output", default="coordnet-demo", metavar="FOLDER", help="where to (coordnet-demo)"
+    )
+    parser.add_argument("--image", metavar="FILE", help="a picture of your own")
+    parser.add_argument("--steps", type=int, default=2000, metavar="N", help="of the fit (2000)")
+
+
+def _size(text: str) -> tuple[int, int]:
+    """Read WxH as (height, width), the order of Python's side.
+
+    >>> _size("640x480")
+    (480, 640)
+    """
+    width, cross, height = text.lower().partition("x")
+    if not (cross and width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        msg = f"a size is WxH in pixels, such as 640x480, got {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return int(height), int(width)
+
+
+def _size_or_height(text: str) -> tuple[int, int] | int:
+    if text.isdecimal() and int(text):
+        return int(text)
+    return _size(text)
+
+
+def _numbers(count: int) -> Any:
+    def read(text: str) -> tuple[float, ...]:
+        try:
+            values = tuple(float(part) for part in text.split(","))
+        except ValueError:
+            values = ()
+        if len(values) != count or not all(map(math.isfinite, values)):
+            msg = f"expected {count} numbers with commas between them, got {text!r}"
+            raise argparse.ArgumentTypeError(msg)
+        return values
+
+    return read

@@ -1,0 +1,139 @@
+"""The benchmark scripts run, say what is missing, and make a page of what they found."""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import coordnet as cn
+
+FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
+
+
+# Toy figures need no fast code, and most of a smoke run is compiling.
+FLAGS = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+
+
+def run(*arguments):
+    command = [sys.executable, *map(str, arguments)]
+    flags = f"{os.environ.get('XLA_FLAGS', '')} {FLAGS}"
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=200, env=os.environ | {"XLA_FLAGS": flags}
+    )
+
+
+@pytest.fixture
+def fann(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    module = importlib.import_module("fann")
+    if module.why_missing():
+        pytest.skip(module.why_missing())
+    return module
+
+
+@pytest.mark.parametrize(
+    ("script", "parts"), [("speed", "a,b,c"), ("speed", "d,e"), ("speed", "f,g"), ("quality", "")]
+)
+def test_a_smoke_run(tmp_path, script, parts):
+    parts = parts or "a,b,c,d,e,f"
+    done = run(FOLDER / f"{script}.py", "--smoke", "--only", parts, "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / f"{script}-cpu.json").read_text())
+    assert found["smoke"] is True
+    assert list(found["sections"]) == parts.split(",")
+    for name, section in found["sections"].items():
+        assert f"## {name}. {section['title']}" in done.stdout
+        assert section["rows"]
+        assert section["machine"]["cores"] >= 1
+        for row in section["rows"]:
+            # a row of figures names picture and network; one without says why there are none
+            assert len(row) == 1 or any(isinstance(v, float) for v in row.values()) or row["for"]
+            assert row["what"] in done.stdout
+
+
+def test_missing_peers_are_said(tmp_path):
+    code = (
+        "import sys; sys.path.insert(0, sys.argv.pop(1)); import fann; fann._find = lambda: None;"
+        "import _torch_siren; _torch_siren.package = lambda name: None; import speed;"
+        "from _common import main; main('speed', speed.__doc__, speed.SECTIONS, 'a,c')"
+    )
+    done = run("-c", code, FOLDER, "--smoke", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "FANN is not installed (Debian" in done.stdout
+    assert "PyTorch is not installed (pip" in done.stdout
+
+
+def test_an_unknown_part_is_an_error():
+    done = run(FOLDER / "speed.py", "--smoke", "--only", "a,z")
+    assert done.returncode == 1
+    assert "no part z" in done.stderr
+
+
+# --- fann -----------------------------------------------------------------------------
+def test_fann_computes_what_the_network_does(fann):
+    spec = cn.Spec(width=15, depth=3, activation="tanh", output="sigmoid")
+    net = cn.CoordNet(spec)
+    layers = [(layer.weight[...], layer.bias[...]) for layer in net.layers]
+    rng = np.random.default_rng(0)
+    points = rng.uniform(-1, 1, (500, 2)).astype(np.float32)
+    colours = rng.uniform(0, 1, (500, 3)).astype(np.float32)
+    peer, data = fann.Fann(layers), fann.Data(points, colours)
+    error = float(np.mean((np.asarray(net(points)) - colours) ** 2))
+    assert peer.test(data) == pytest.approx(error, abs=1e-6)
+    for (weight, bias), (kept_weight, kept_bias) in zip(layers, peer.layers(), strict=True):
+        np.testing.assert_array_equal(weight, kept_weight)
+        np.testing.assert_array_equal(bias, kept_bias)
+
+
+def test_fann_learns(fann):
+    rng = np.random.default_rng(0)
+    layers = [(rng.normal(size=(8, 2)), np.zeros(8)), (rng.normal(size=(1, 8)), np.zeros(1))]
+    points = rng.uniform(-1, 1, (200, 2))
+    peer, data = fann.Fann(layers), fann.Data(points, (points[:, :1] > 0) * 1.0)
+    errors = peer.train(data, 100)
+    assert errors[-1] < 0.2 * errors[0]
+
+
+# --- the page -------------------------------------------------------------------------
+def test_the_page(tmp_path):
+    section = {
+        "title": "T", "note": "N.", "date": "2026-01-01", "took_seconds": 1.0,
+        "machine": {
+            "processor": "P", "cores": 2, "memory_gib": 8.0, "device": "cpu: cpu",
+            "python": "3.11", "versions": {"jax": "0.10"}, "fann_epoch_seconds": 0.35,
+        },
+        "rows": [{"what": "one", "run s": 0.5}, {"what": "two"}],
+        "figures": [
+            {"what": "fast", "value": 9.0, "unit": "x", "bar": 8, "aim": 20, "better": "more"},
+            {"what": "soon", "value": 20.0, "unit": "s", "bar": 15, "aim": 5, "better": "less"},
+        ],
+    }  # fmt: skip
+    results = {"smoke": False, "sections": {"a": section}}
+    (tmp_path / "speed-cpu.json").write_text(json.dumps(results))
+    other = tmp_path / "other.md"
+    other.write_text("before\n<!-- figures -->\n<!-- /figures -->\nafter\n")
+    page = tmp_path / "README.md"
+    call = (FOLDER / "readme.py", "--results", tmp_path, "--out", page, "--into", other)
+    done = run(*call)
+    assert done.returncode == 0, done.stderr
+    text = page.read_text()
+    assert "| one  | 0.5   |" in text
+    assert "bar met" in text
+    assert "**below the bar**" in text
+    assert "| fast " in other.read_text()
+    assert other.read_text().startswith("before\n")
+    assert run(*call, "--check").returncode == 0
+    page.write_text(text + "typed by hand")
+    assert "is stale" in run(*call, "--check").stderr
+
+
+def test_the_page_in_the_repository_is_that_of_its_results():
+    if not (FOLDER / "README.md").exists():
+        pytest.skip("nothing was measured yet")
+    done = run(FOLDER / "readme.py", "--check")
+    assert done.returncode == 0, done.stderr
