@@ -2,6 +2,8 @@
 
 import os
 
+import jaxtyping
+import pytest
 from beartype import BeartypeConf, beartype
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -10,3 +12,11 @@ os.environ["COORDNET_CACHE"] = "off"
 
 # what jaxtyping's import hook checks every call with: an int serves where a float is asked for
 typechecker = beartype(conf=BeartypeConf(is_pep484_tower=True))
+
+
+@pytest.fixture
+def unchecked():
+    """Lift jaxtyping's checks: what a user meets who passes something of the wrong kind."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

@@ -14,6 +14,7 @@ from ._fit import DivergedWarning as DivergedWarning
 from ._fit import Fitted as Fitted
 from ._fit import Snapshot as Snapshot
 from ._fit import fit as fit
+from ._fit import fitted as fitted
 from ._fit import fitting as fitting
 from ._frames import dump_frames as dump_frames
 from ._frames import frames_to_video as frames_to_video

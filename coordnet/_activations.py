@@ -5,7 +5,6 @@
 To add one, write such a function and put it into the table.
 """
 
-import ast
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -13,6 +12,8 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
+
+from ._calls import Table, check_positive, from_table
 
 Layer = Literal["first", "hidden", "last"]
 
@@ -26,42 +27,6 @@ class Activation(NamedTuple):
 
     apply: Callable[[Array, Layer], Array]
     init: Callable[[PRNGKeyArray, int, int, Layer], tuple[Array, Array]]
-
-
-def parse_call(text: str) -> tuple[str, dict[str, Any]]:
-    """Split ``"name(key=value, ...)"`` into its name and its literal keyword values.
-
-    Raises:
-        ValueError: The text is not a name or a call of one with literal keywords.
-
-    >>> parse_call("sine(omega=30.0)"), parse_call("relu")
-    (('sine', {'omega': 30.0}), ('relu', {}))
-    """
-    try:
-        node = ast.parse(text.strip(), mode="eval").body
-        if isinstance(node, ast.Name):
-            return node.id, {}
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.args:
-            values = {str(k.arg): ast.literal_eval(k.value) for k in node.keywords}
-            if "None" not in values:  # **mapping has no name
-                return node.func.id, values
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        pass
-    msg = f"{text!r} is not a name or a call such as 'sine(omega=30)'"
-    raise ValueError(msg)
-
-
-def from_table(table: dict[str, Callable[..., Any]], text: str, what: str, *args: Any) -> Any:
-    """Build the entry of ``table`` that ``text`` calls; ``what`` names the table in errors."""
-    name, options = parse_call(text)
-    if name not in table:
-        msg = f"{what} {name!r} is unknown; known are {', '.join(sorted(table))}"
-        raise ValueError(msg)
-    try:
-        return table[name](*args, **options)
-    except TypeError as error:
-        msg = f"{what} {text!r} does not fit: {error}"
-        raise ValueError(msg) from error
 
 
 # --- the fast sine ------------------------------------------------------------------
@@ -80,6 +45,8 @@ def _half_turns(x: Float[Array, "*s"]) -> tuple[Float[Array, "*s"], Float[Array,
     k = jnp.round(x * (1 / jnp.pi))
     for part in _PI_PARTS:
         x = x - k * part
+    # far out (beyond 10^5) float32 leaves a remainder that is none; the result stays a sine's
+    x = jnp.clip(x, -0.5 * jnp.pi, 0.5 * jnp.pi)
     return x, 1.0 - 2.0 * jnp.abs(k - 2.0 * jnp.round(0.5 * k))
 
 
@@ -190,6 +157,7 @@ def _scaled_tanh() -> Activation:
 
 def _relu(bias: float = 0.0, gain: float = 2.0) -> Activation:
     """Return relu, normal start of variance gain / fan_in (He et al. 2015: 2)."""
+    check_positive(gain=gain)
 
     def init(key, fan_out, fan_in, layer):
         weight, b = _variance(gain, key, fan_out, fan_in, layer)
@@ -247,6 +215,7 @@ def _sine(omega: float = 30.0, first: float = 30.0, scale: float = 1.0) -> Activ
 
     ``first`` is omega of the first layer, ``scale`` the weight scaling of its start.
     """
+    check_positive(omega=omega, first=first, scale=scale)
     return Activation(
         lambda z, layer: sin(z * (first if layer == "first" else omega)),
         _siren_init(omega, scale),
@@ -261,6 +230,7 @@ def _finer(
     The factor |z| + 1 is held constant in the derivative, as its authors do
     (Liu et al., FINER, CVPR 2024).
     """
+    check_positive(omega=omega, first=first, bias=bias, scale=scale)
     siren = _siren_init(omega, scale)
 
     def init(key, fan_out, fan_in, layer):
@@ -291,19 +261,21 @@ def _gabor(omega: float = 20.0, scale: float = 10.0) -> Activation:
 
 
 #: Every activation by name; a user's own is one function more.
-ACTIVATIONS: dict[str, Callable[..., Activation]] = {
-    "tanh": _tanh,
-    "sigmoid": _sigmoid,
-    "scaled_tanh": _scaled_tanh,
-    "relu": _relu,
-    "leaky_relu": _leaky_relu,
-    "gelu": _gelu,
-    "silu": _silu,
-    "sine": _sine,
-    "finer": _finer,
-    "gauss": _gauss,
-    "gabor": _gabor,
-}
+ACTIVATIONS: Table[Activation] = Table(
+    {
+        "tanh": _tanh,
+        "sigmoid": _sigmoid,
+        "scaled_tanh": _scaled_tanh,
+        "relu": _relu,
+        "leaky_relu": _leaky_relu,
+        "gelu": _gelu,
+        "silu": _silu,
+        "sine": _sine,
+        "finer": _finer,
+        "gauss": _gauss,
+        "gabor": _gabor,
+    }
+)
 
 
 def activation(text: str) -> Activation:

@@ -15,7 +15,7 @@ def cache_folder() -> Path | None:
     """
     chosen = os.environ.get("COORDNET_CACHE")
     if chosen is not None:
-        return None if chosen.lower() in ("off", "0", "") else Path(chosen)
+        return None if chosen.lower() in ("off", "0", "") else Path(chosen).expanduser()
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
     elif sys.platform == "darwin":
@@ -28,13 +28,17 @@ def cache_folder() -> Path | None:
 @cache
 def keep_compiled() -> None:
     """Let JAX keep what it compiles, unless the user chose a folder or opted out; once."""
-    folder = cache_folder()
-    if folder is None or jax.config.jax_compilation_cache_dir is not None:
+    if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]
         return
     try:
+        folder = cache_folder()
+        if folder is None:
+            return
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: the user has no home
         return  # a home that cannot be written to costs only time
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return
     jax.config.update("jax_compilation_cache_dir", str(folder))
     # JAX's own threshold of a second would leave out most of these small programs
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)

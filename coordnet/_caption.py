@@ -5,7 +5,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw, ImageFont
 
-from ._pillow import from_pillow, to_pillow
+from ._pillow import to_pillow
 
 SMALLEST = 9  # pixels: below this the built-in font's digits run together
 USUAL = 10  # pixels, on small pictures
@@ -36,7 +36,8 @@ def add_caption(image: ArrayLike, text: str) -> Float[np.ndarray, "h w c"]:
     >>> captioned.shape, np.unique(captioned[:50]).size, bool(captioned.max() > 0.9)
     ((100, 160, 3), 1, True)
     """
-    return from_pillow(draw_caption(to_pillow(image), text))
+    pixels = np.asarray(draw_caption(to_pillow(image), text), np.float32)
+    return (pixels / np.float32(255)).reshape(np.shape(image))
 
 
 def draw_caption(picture: Image.Image, text: str) -> Image.Image:

@@ -4,6 +4,7 @@ A checkpoint is a safetensors file: the weights and the trainer's state as tenso
 the metadata the fingerprints of what it belongs to. Reading one executes nothing.
 """
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -21,6 +22,7 @@ from ._files import atomic_path
 from ._nets import FormatError
 
 _FORMAT = "coordnet checkpoint 1"
+_RECORD = {"step", "seconds", "loss", "history", "latest"}
 
 
 def fingerprint(value: Any) -> str:
@@ -33,27 +35,36 @@ def fingerprint(value: Any) -> str:
     False
     """
     digest = hashlib.sha256()
-    _describe(value, digest.update, set())
+    _describe(value, digest.update, {})
     return digest.hexdigest()[:16]
 
 
-def _describe(value: Any, add: Any, seen: set[int]) -> None:
+def _describe(value: Any, add: Any, seen: dict[int, int]) -> None:
     add(type(value).__qualname__.encode())
     if isinstance(value, (np.ndarray, jax.Array)):
-        array = np.asarray(value)
+        array = np.asarray(_raw(value))
         add(f"{array.dtype}{array.shape}".encode())
         add(np.ascontiguousarray(array).data)
         return
     if isinstance(value, (str, bytes, int, float, complex, bool, type(None), np.generic)):
         add(repr(value).encode())
         return
-    if id(value) in seen:  # a function that refers to itself
+    if isinstance(value, (type, types.ModuleType)):  # told by their names, not by all they hold
+        add(f"{getattr(value, '__module__', '')}.{value.__name__}".encode())
         return
-    seen.add(id(value))
+    if id(value) in seen:  # met before, as a function that refers to itself
+        add(b"%d" % seen[id(value)])
+        return
+    seen[id(value)] = len(seen)
     if isinstance(value, types.FunctionType):
         add(f"{value.__module__}.{value.__qualname__}".encode())
         children = [value.__code__, value.__defaults__, value.__kwdefaults__]
         children += [cell.cell_contents for cell in value.__closure__ or ()]
+        # plain numbers that it reads from its module, such as a notebook's LR
+        found = {name: value.__globals__.get(name) for name in value.__code__.co_names}
+        children.append({k: v for k, v in found.items() if isinstance(v, (int, float, str))})
+    elif isinstance(value, types.MethodType):
+        children = [value.__func__, value.__self__]
     elif isinstance(value, types.CodeType):
         add(value.co_code)
         children = [value.co_names, value.co_consts]
@@ -67,10 +78,13 @@ def _describe(value: Any, add: Any, seen: set[int]) -> None:
         children = [value.func, value.args, value.keywords]
     elif hasattr(value, "__wrapped__"):  # a jitted or decorated function
         children = [value.__wrapped__]
+    elif dataclasses.is_dataclass(value):
+        children = [getattr(value, field.name) for field in dataclasses.fields(value)]
     elif hasattr(value, "__dict__"):
         children = [vars(value)]
     else:
         children = [getattr(value, "__qualname__", "")]
+    add(b"%d" % len(children))
     for child in children:
         _describe(child, add, seen)
 
@@ -104,8 +118,28 @@ def read_checkpoint(
                 msg = f"{path}: not a checkpoint that this version reads; give another path"
                 raise FormatError(msg)
             theirs, record = json.loads(metadata["belongs"]), json.loads(metadata["record"])
+            if (
+                not isinstance(theirs, dict)
+                or not isinstance(record, dict)
+                or _RECORD - set(record)
+                or not (isinstance(record["step"], int) and record["step"] >= 0)
+                or not isinstance(record["history"], list)
+                or not isinstance(record["latest"], dict | None)
+            ):
+                msg = f"{path}: not a whole checkpoint; remove it to start anew"
+                raise FormatError(msg)
             tensors = [file.get_tensor(name) for name in sorted(file.keys())]
-    except (safetensors.SafetensorError, KeyError, json.JSONDecodeError) as error:
+    except FormatError:
+        raise
+    except (
+        safetensors.SafetensorError,
+        AttributeError,  # of a kind of number that NumPy has not
+        LookupError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+    ) as error:
+        # RuntimeError: JSON nested too deep for Python
         msg = f"{path}: not a checkpoint, or a broken one ({error}); remove it to start anew"
         raise FormatError(msg) from error
     others = [name for name in belongs if theirs.get(name) != belongs[name]]
@@ -116,7 +150,9 @@ def read_checkpoint(
         )
         raise ValueError(msg)
     leaves, structure = jax.tree.flatten(tree)
-    if [_raw(leaf).shape for leaf in leaves] != [t.shape for t in tensors]:
+    if [(_raw(leaf).shape, _raw(leaf).dtype) for leaf in leaves] != [
+        (t.shape, t.dtype) for t in tensors
+    ]:
         msg = f"{path}: its tensors are not those of this fit; remove it to start anew"
         raise FormatError(msg)
     restored = [_like(leaf, tensor) for leaf, tensor in zip(leaves, tensors, strict=True)]
@@ -132,5 +168,5 @@ def _raw(leaf: Any) -> Any:
 
 def _like(leaf: Any, tensor: np.ndarray) -> jax.Array:
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(jnp.asarray(tensor))
+        return jax.random.wrap_key_data(jnp.asarray(tensor), impl=jax.random.key_impl(leaf))
     return jnp.asarray(tensor, leaf.dtype)

@@ -6,6 +6,7 @@ imported when one runs, so that ``--help`` and a shell's completion are instant.
 
 import json
 import math
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -20,10 +21,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     >>> main(["info", "absent.png", "--quiet"])
     2
     """
+    code, answer = _run(sys.argv[1:] if argv is None else argv)
     try:
-        options = parse(sys.argv[1:] if argv is None else argv)
+        if answer:
+            print(answer)
+        sys.stdout.flush()  # here, where an error can be told, and not when Python ends
+    except OSError as error:
+        # what is left in the buffer must not be tried again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # `| head` has seen enough: that is no error
+            print(f"coordnet: stdout: {_one_line(error)}", file=sys.stderr)
+            return 2
+    return code
+
+
+def _run(argv: Sequence[str]) -> tuple[int, str]:
+    """Do what is asked; return the exit code and what to print, help and version apart."""
+    try:
+        options = parse(argv)
     except SystemExit as end:  # --help, --version, a wrong option
-        return int(end.code or 0)
+        return int(end.code or 0), ""
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _say_warning
@@ -32,17 +49,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             outcome = getattr(_commands, f"run_{options.command}")(options)
     except KeyboardInterrupt:
         print("coordnet: interrupted", file=sys.stderr)
-        return 130
+        return 130, ""
     except Exception as error:
         if not _is_users(error):
             raise
         print(f"coordnet {options.command}: {_one_line(error)}", file=sys.stderr)
-        return 2
+        return 2, ""
+    code = 130 if outcome.interrupted else 0
     if options.json:
-        print(json.dumps(_plain(outcome.record), allow_nan=False))
-    elif not options.quiet:
-        print(outcome.line)
-    return 130 if outcome.interrupted else 0
+        return code, json.dumps(_plain(outcome.record), allow_nan=False)
+    return code, "" if options.quiet else outcome.line
 
 
 def _is_users(error: Exception) -> bool:

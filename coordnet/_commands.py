@@ -5,6 +5,7 @@ Imports stand in the functions: ``info`` on a picture needs no JAX.
 
 import dataclasses
 import json
+import os
 from argparse import Namespace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +24,7 @@ class Outcome(NamedTuple):
 def run_fit(options: Namespace) -> Outcome:
     """Fit a network to a picture."""
     from ._fit import fit
-    from ._images import read_image, write_image
+    from ._images import _kind, read_image, write_image
     from ._learning import film_fit
     from ._nets import load, save
     from ._render import render
@@ -33,12 +34,16 @@ def run_fit(options: Namespace) -> Outcome:
     if output.suffix != ".safetensors":
         msg = f"{output}: a network is kept in a file named .safetensors; --render draws a picture"
         raise ValueError(msg)
-    for path in filter(None, (options.render, options.report, options.film)):
+    also = {name: getattr(options, name) for name in ("film", "render", "report")}
+    written = {f"--{name}": path for name, path in also.items()}
+    written |= {"-o": output, "--checkpoint": options.checkpoint}
+    _check_distinct({"the picture": options.picture, "--mask": options.mask}, written)
+    for path in filter(None, also.values()):
         check_target(path)
-    if options.render:
-        _check_picture_name(options.render)
     reading = {"grey": options.grey, "max_side": options.max_side}
     image, info = read_image(options.picture, info=True, **reading)
+    if options.render:
+        _kind(options.render, image.shape[2], 8)  # that it can hold the picture
     chosen = _asked(options, image.shape) | {
         "init": load(options.init) if options.init else None,
         "mask": _mask(options.mask, options.max_side),
@@ -59,22 +64,23 @@ def run_fit(options: Namespace) -> Outcome:
         write_image(options.render, render(net, progress=False), info=info)
     if options.report:
         write_report(options.report, image, net, film=options.film, network=output)
-    also = {name: getattr(options, name) for name in ("film", "render", "report")}
     return _fitted(net, output, {k: v for k, v in also.items() if v})
 
 
 def run_render(options: Namespace) -> Outcome:
     """Draw a network."""
     from ._coords import Window
-    from ._images import write_image
+    from ._images import _kind, write_image
     from ._nets import load
     from ._render import render
 
     output = _output(options, Path(options.network).stem + ".png")
-    _check_picture_name(output)
+    _check_distinct({"the network": options.network}, {"-o": output})
+    net = load(options.network)
+    _kind(output, net.spec.channels, options.bits)  # that it can hold the picture
     window = options.window and Window(x=options.window[:2], y=options.window[2:])
     picture = render(
-        load(options.network),
+        net,
         options.size or options.height,
         scale=options.scale,
         window=window,
@@ -88,6 +94,7 @@ def run_video(options: Namespace) -> Outcome:
     """Film a fit, a zoom, or a folder of frames."""
     source = Path(options.source)
     output = _output(options, source.stem + ".mp4")
+    _check_distinct({"the source": source}, {"-o": output})
     if source.is_dir():
         _only_for(options, "a picture or a network", "frames")
         _only_for(options, "a network", "to", "zoom")
@@ -172,13 +179,13 @@ def run_info(options: Namespace) -> Outcome:
     if metadata.get("format", "").startswith("coordnet checkpoint"):
         return _info_of_checkpoint(path, size, metadata)
     from ._nets import load
-    from ._page import size_text
+    from ._page import CHANNELS, size_text
 
     spec = load(path).spec
     native = "no native size" if spec.size is None else f"{spec.size[1]}x{spec.size[0]}"
     layers = f"{spec.encoding} + {spec.depth} x {spec.width} {spec.activation}"
     line = (
-        f"{path}  network  {native}  {_KINDS[spec.channels]}  {spec.parameters:,} weights  "
+        f"{path}  network  {native}  {CHANNELS[spec.channels]}  {spec.parameters:,} weights  "
         f"{size_text(size)}  {layers}"
     )
     record = {
@@ -188,17 +195,14 @@ def run_info(options: Namespace) -> Outcome:
     return Outcome(line, record)
 
 
-_KINDS = {1: "grey", 3: "RGB", 4: "RGBA"}
-
-
 def _info_of_picture(path: Path, size: int) -> Outcome:
     from ._images import read_image
-    from ._page import size_text
+    from ._page import CHANNELS, size_text
 
     image, info = read_image(path, info=True, clip=True)
     height, width, channels = image.shape
     line = (
-        f"{path}  picture  {width}x{height}  {_KINDS[channels]}  {info.bits} bits  "
+        f"{path}  picture  {width}x{height}  {CHANNELS[channels]}  {info.bits} bits  "
         f"{size_text(size)}"
     )
     record = {
@@ -231,7 +235,7 @@ def _info_of_checkpoint(path: Path, size: int, metadata: dict[str, str]) -> Outc
 def run_art(options: Namespace) -> Outcome:
     """Draw pictures from random networks."""
     from ._art import random_art
-    from ._images import write_image
+    from ._images import _kind, write_image
     from ._render import render
 
     several = len(options.seeds) > 1
@@ -245,8 +249,9 @@ def run_art(options: Namespace) -> Outcome:
         name = f"art-{seed}.png"
         free = Namespace(output=folder and options.output and folder / name, force=options.force)
         output = _output(free if several else options, name)
-        _check_picture_name(output)
-        picture = render(random_art(seed, size=options.size, **given), progress=False)
+        net = random_art(seed, size=options.size, **given)
+        _kind(output, net.spec.channels, 8)  # that it can hold the picture
+        picture = render(net, progress=False)
         write_image(output, picture)
         files.append(output)
     height, width = options.size
@@ -305,13 +310,14 @@ def _output(options: Namespace, name: str) -> Path:
     return path
 
 
-def _check_picture_name(path: str | Path) -> None:
-    from ._encode import FORMATS
-
-    suffix = Path(path).suffix.lower()
-    if suffix not in FORMATS:
-        msg = f"{path}: unknown extension {suffix!r}; known are {' '.join(FORMATS)}"
-        raise ValueError(msg)
+def _check_distinct(read: dict[str, Any], written: dict[str, Any]) -> None:
+    """Refuse to write two things to one file, or to one that is read; the names say which."""
+    names = {os.path.realpath(path): name for name, path in read.items() if path is not None}
+    for name, path in written.items():
+        other = name if path is None else names.setdefault(os.path.realpath(path), name)
+        if other != name:
+            msg = f"{other} and {name} are the same file, {path}; give each its own name"
+            raise ValueError(msg)
 
 
 def _is_safetensors(path: Path) -> bool:

@@ -28,9 +28,9 @@ def _coordinate(u: np.ndarray, length: int, longest: int, coordinates: Coordinat
     """Map pixel positions ``u`` (0 is the centre of the first pixel) to a coordinate."""
     if coordinates == "centers":
         return (2 * u + 1 - length) / longest
-    unit = u / (length - 1) if length > 1 else np.zeros_like(u)
-    # a side of one pixel sits at 0 in every convention
-    return unit if coordinates == "unit" or length == 1 else 2 * unit - 1
+    # a side of one pixel has its centre at 0 in every convention, and the extent of one of two
+    unit = u / max(length - 1, 1)
+    return unit if coordinates == "unit" else 2 * unit - (length > 1)
 
 
 def frame(size: tuple[int, int], coordinates: Coordinates = "centers") -> Window:

@@ -4,17 +4,15 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from ._images import write_image
-from ._learning import film_fit
+from ._learning import film_fit, film_size
 from ._nets import CoordNet, save
 from ._plan import check_image
 from ._render import render
 from ._report import Crop, checked_crop, enlargements, write_report
 from ._samples import sample_image
 
-_LONGEST_FILM = 480  # pixels
+_LONGEST_FILM = 480  # pixels: it leaves the page small
 _FACE = (152, 178, 84, 100)  # of the built-in portrait: an eye and its glass
 
 
@@ -70,11 +68,13 @@ def demo(
     if image is None:
         image = sample_image()
         crop = crop or _FACE
-    crop = checked_crop(crop, check_image(image).shape)
+    shape = check_image(image).shape
+    crop = checked_crop(crop, shape)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     film = folder / "learning.mp4"
-    net = film_fit(film, image, steps=steps, size=_film_size(image), progress=progress)
+    size = film_size(shape, _LONGEST_FILM)
+    net = film_fit(film, image, steps=steps, size=size, progress=progress)
     save(net, folder / "network.safetensors")
     write_image(folder / "fit.png", render(net, progress=False))
     for name, enlarged in enlargements(image, net, crop, 4).items():
@@ -90,10 +90,3 @@ def demo(
         crop=crop,
     )
     return Demo(report, net, folder)
-
-
-def _film_size(image: np.ndarray) -> tuple[int, int]:
-    """Return (height, width) of a film that leaves the page small."""
-    height, width = image.shape[:2]
-    factor = min(1.0, _LONGEST_FILM / max(height, width))
-    return max(1, round(height * factor)), max(1, round(width * factor))

@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from ._activations import cos, from_table, sin
+from ._activations import cos, sin
+from ._calls import Table, from_table
 from ._coords import Window
 
 
@@ -59,18 +60,25 @@ def _fourier(frame: Window, features: int = 256, sigma: float = 10.0, seed: int 
     if not 2 <= features <= 2**16 or features % 2:
         msg = f"features must be an even number from 2 to 65536, got {features}"
         raise ValueError(msg)
+    if not 0 < sigma <= 1e5 or seed < 0:  # beyond, float32 coordinates hold no more phase
+        msg = f"sigma must be above 0 and at most 100,000, seed at least 0, got {sigma} and {seed}"
+        raise ValueError(msg)
     waves = np.random.default_rng(seed).normal(size=(2, features // 2)) * sigma
     # the longer side spans 2 units of the coordinates
     bx, by = (np.pi * waves).astype(np.float32)
 
     def points(params, ys, xs):
-        phase = bx[:, None] * xs + by[:, None] * ys
-        return jnp.concatenate([cos(phase), sin(phase)])
+        px, py = bx[:, None] * xs, by[:, None] * ys
+        return waves_of(cos(px), sin(px), cos(py), sin(py))
 
     def lattice(params, ys, xs):
         px, py = bx[:, None] * xs, by[:, None] * ys
         cx, sx = cos(px)[:, None, :], sin(px)[:, None, :]
         cy, sy = cos(py)[:, :, None], sin(py)[:, :, None]
+        return waves_of(cx, sx, cy, sy)
+
+    def waves_of(cx, sx, cy, sy):
+        # for points too: rounding the sum of two large phases would set the two ways apart
         return jnp.concatenate([cx * cy - sx * sy, sx * cy + cx * sy])
 
     return Encoding(features, _fixed, points, lattice)
@@ -78,8 +86,8 @@ def _fourier(frame: Window, features: int = 256, sigma: float = 10.0, seed: int 
 
 def _octaves(frame: Window, octaves: int = 8) -> Encoding:
     """Return sines and cosines of x and y at pi, 2 pi, 4 pi ... (the positional encoding)."""
-    if not 1 <= octaves <= 20:  # beyond, float32 coordinates hold no more phase
-        msg = f"octaves must be from 1 to 20, got {octaves}"
+    if not 1 <= octaves <= 12:  # to 10,000 radians, as far as the sine is exact
+        msg = f"octaves must be from 1 to 12, got {octaves}"
         raise ValueError(msg)
     turns = (np.pi * 2.0 ** np.arange(octaves)).astype(np.float32)
 
@@ -138,7 +146,7 @@ class _Axis(NamedTuple):
         return nodes.astype(jnp.int32), _spline(self.order, t - nodes)
 
 
-def _hash(iy: Int[Array, "*s"], ix: Int[Array, "*s"], size: int) -> Int[Array, "*s"]:
+def _hash(iy: Int[Array, "..."], ix: Int[Array, "..."], size: int) -> Int[Array, "..."]:
     """Return the slot of a node in a table of ``size``, a power of two (Müller et al. 2022)."""
     wrapped = ix.astype(jnp.uint32) ^ (iy.astype(jnp.uint32) * jnp.uint32(2654435761))
     return (wrapped & jnp.uint32(size - 1)).astype(jnp.int32)
@@ -173,7 +181,7 @@ def _grid(
     levels: tuple[int, ...] = (16, 32, 64, 128, 256),
     features: int | tuple[int, ...] = 2,
     order: int = 2,
-    table: int = 2**22,
+    table: int = 2**26,
 ) -> Encoding:
     """Return learned features on grids of several resolutions, interpolated by B-splines.
 
@@ -183,20 +191,28 @@ def _grid(
     two (Müller et al., Instant Neural Graphics Primitives, 2022).
     """
     counts = (features,) * len(levels) if isinstance(features, int) else tuple(features)
-    if not levels or min(levels) < 1 or len(counts) != len(levels) or min(counts) < 1:
-        msg = f"grid: levels and features must be at least 1 each, got {levels} and {features}"
+    if not (
+        1 <= len(levels) == len(counts) <= 32
+        and all(isinstance(n, int) and 1 <= n <= 2**20 for n in levels)
+        and all(isinstance(n, int) and 1 <= n <= 2**16 for n in counts)
+    ):
+        msg = (
+            "grid needs 1 to 32 levels of 1 to 2**20 cells, each with 1 to 65536 features, got "
+            f"levels={levels} and features={features}"
+        )
         raise ValueError(msg)
-    if order not in (1, 2) or table < 1 or table & (table - 1):
-        msg = f"grid needs order 1 or 2 and a table of a power of two, got {order} and {table}"
+    if order not in (1, 2) or not 1 <= table <= 2**30 or table & (table - 1):
+        msg = (
+            "grid needs order 1 or 2 and a table of a power of two, at most 2**30, got "
+            f"order={order} and table={table}"
+        )
         raise ValueError(msg)
     sides = [high - low for low, high in (frame.y, frame.x)]
-    axes = [
-        tuple(
-            _Axis(max(1, round(level * side / max(sides))), low, high, order)
-            for side, (low, high) in zip(sides, (frame.y, frame.x), strict=True)
-        )
-        for level in levels
-    ]
+    rows_of, columns_of = (
+        [_Axis(max(1, round(level * side / max(sides))), low, high, order) for level in levels]
+        for side, (low, high) in zip(sides, (frame.y, frame.x), strict=True)
+    )
+    axes = list(zip(rows_of, columns_of, strict=True))
     hashed = [rows.nodes * columns.nodes > table for rows, columns in axes]
 
     def init(key):
@@ -235,12 +251,14 @@ def _grid(
 
 
 #: Every encoding by name; a user's own is one function more.
-ENCODINGS: dict[str, Callable[..., Encoding]] = {
-    "none": _none,
-    "fourier": _fourier,
-    "octaves": _octaves,
-    "grid": _grid,
-}
+ENCODINGS: Table[Encoding] = Table(
+    {
+        "none": _none,
+        "fourier": _fourier,
+        "octaves": _octaves,
+        "grid": _grid,
+    }
+)
 
 
 def encoding(text: str, frame: Window) -> Encoding:

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import operator
 import signal
 import threading
 import time
@@ -9,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from numbers import Integral
 from os import PathLike
 from typing import Any, NamedTuple
 
@@ -17,11 +19,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
+from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array
 
 from ._cache import keep_compiled
 from ._checkpoint import read_checkpoint, write_checkpoint
-from ._nets import FITTED, Spec
+from ._files import check_target
+from ._nets import Spec, note, noted
 from ._plan import Budget, Plan, make_budget, make_plan, split
 from ._problem import Problem
 from ._progress import progress_bar
@@ -105,6 +109,11 @@ def _squared_errors(problem: Problem, params: Any) -> Array:
     return problem.squared_errors(params)
 
 
+def _errors(problem: Problem, params: Any) -> Array:
+    with jax.default_matmul_precision("highest"):  # as render draws it
+        return _squared_errors(problem, params)
+
+
 @partial(jax.jit, static_argnames=("trainer",))
 def _shown(trainer: Trainer, state: Any, params: Any) -> Any:
     return jax.tree.map(jnp.copy, trainer.shown(state, params))
@@ -123,6 +132,7 @@ class _Run:
         # the step's key differs from that of the weights of the same seed
         key = jax.random.fold_in(jax.random.key(plan.seed), 1)
         self.state = jax.tree.map(_own, plan.trainer.init(self.params, key))
+        self.moving = False  # whether the weights are ahead of the step: no time to save
         self.step, self.seconds, self.loss = 0, 0.0, math.nan
         self.compile_seconds = 0.0
         self.stopped: str | None = None
@@ -132,6 +142,13 @@ class _Run:
         self.latest: dict[str, Any] | None = None
         if checkpoint is not None:
             self._restore(checkpoint)
+        self.problem = plan.problem
+        if plan.problem.mesh is not None:
+            # on all devices from the start: the first step must not find another program
+            everywhere = NamedSharding(plan.problem.mesh, PartitionSpec())
+            self.params, self.state, self.problem = jax.device_put(
+                (self.params, self.state, self.problem), everywhere
+            )
         hidden = 0 if plan.mask is None else int((~plan.mask).sum())
         height, width = plan.problem.size
         self.samples = (
@@ -143,41 +160,49 @@ class _Run:
         """Compile what runs, without running it: the clock counts running alone."""
         start = time.perf_counter()
         self.params, self.state, _ = jax.block_until_ready(
-            _advance(self.plan.trainer, self.params, self.state, self.plan.problem, 0)
+            _advance(self.plan.trainer, self.params, self.state, self.problem, 0)
         )
         shown = _shown(self.plan.trainer, self.state, self.params)
-        jax.block_until_ready(_squared_errors(self.plan.problem, shown))
+        jax.block_until_ready(_errors(self.problem, shown))
         self.compile_seconds += time.perf_counter() - start
 
     def advance(self, steps: int) -> float:
         """Make ``steps`` updates; return the seconds they took."""
         start = time.perf_counter()
+        self.moving = True
         self.params, self.state, loss = _advance(
-            self.plan.trainer, self.params, self.state, self.plan.problem, steps
+            self.plan.trainer, self.params, self.state, self.problem, steps
         )
         self.loss = float(loss)
         taken = time.perf_counter() - start
         self.step += steps
         self.seconds += taken
+        self.moving = False
         return taken
 
     def snapshot(self) -> Snapshot:
         """Look at the network: its PSNR, and a copy of its weights."""
         start = time.perf_counter()
         shown = _shown(self.plan.trainer, self.state, self.params)
-        sums = np.asarray(_squared_errors(self.plan.problem, shown), np.float64).sum(axis=1)
+        sums = np.asarray(_errors(self.problem, shown), np.float64).sum(axis=1)
         self.seconds += time.perf_counter() - start
         psnr, hidden = (
             _psnr(total, samples) for total, samples in zip(sums, self.samples, strict=True)
         )
         assert psnr is not None
-        self.history.append((self.step, round(self.seconds, 3), round(psnr, 3)))
+        self.history.append((self.step, round(self.seconds, 3), round(psnr, 6)))
+        return Snapshot(self.step, self.seconds, self.loss, psnr, hidden, self._network(shown))
+
+    def _network(self, shown: Any) -> nnx.Module:
         net = nnx.merge(self.graphdef, shown, self.rest)
-        return Snapshot(self.step, self.seconds, self.loss, psnr, hidden, net)
+        note(net, size=self.plan.problem.size)
+        return net
 
     def save(self, shot: Snapshot | None = None) -> None:
         """Write the checkpoint, once for each step."""
-        if self.path is None or (self.saved == self.step and shot is None):
+        if self.path is None or self.moving or self.stopped == "diverged":
+            return
+        if self.saved == self.step and shot is None:
             return
         if shot is not None:
             self.latest = {
@@ -211,23 +236,31 @@ class _Run:
         latest = self.latest
         if latest is None or latest["step"] != self.step:
             return None
-        met = (
-            (budget.steps is not None and self.step >= budget.steps)
-            or (budget.psnr is not None and latest["psnr"] >= budget.psnr)
-            or (budget.seconds is not None and self.seconds >= budget.seconds)
-            or (budget.patience is not None and latest["stopped"] == "plateau")
-        )
-        if not met:
+        met = {
+            "steps": budget.steps is not None and self.step >= budget.steps,
+            "psnr": budget.psnr is not None and latest["psnr"] >= budget.psnr,
+            "seconds": budget.seconds is not None and self.seconds >= budget.seconds,
+            "plateau": budget.patience is not None and latest["stopped"] == "plateau",
+        }
+        self.stopped = next((why for why, is_met in met.items() if is_met), None)
+        if self.stopped is None:
             return None
-        self.stopped = latest["stopped"] or "steps"
-        shown = self.plan.trainer.shown(self.state, self.params)
-        net = nnx.merge(self.graphdef, shown, self.rest)
+        net = self._network(self.plan.trainer.shown(self.state, self.params))
         return Snapshot(
             self.step, self.seconds, self.loss, latest["psnr"], latest["hidden_psnr"], net
         )
 
+    def progress(self) -> tuple[float, int]:
+        """Return the best PSNR of the history, less being no progress, and its step."""
+        best, best_step = -math.inf, 0
+        for step, _, psnr in self.history:
+            if psnr > best + 0.01:  # dB; less is no progress worth the wait
+                best, best_step = psnr, step
+        return best, best_step
+
 
 def _own(leaf: Any) -> Array:
+    leaf = jnp.asarray(leaf)  # a transformation's state may hold plain numbers
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         return jnp.copy(leaf)
     return jnp.array(leaf, leaf.dtype, copy=True)
@@ -248,17 +281,16 @@ class Cadence:
     def __init__(self, every: int | Iterable[int] | None, step: int, goal: bool):
         # where a PSNR decides when to stop, looking late is stopping late
         self.between = 0.1 if goal else 0.5
-        if every is not None and not isinstance(every, int):
-            self.steps = sorted({int(s) for s in every if s > step})
-            every = None
-            self.timed = False
-        else:
-            self.steps = []
-            self.timed = every is None
-        if every is not None and every < 1:
-            msg = f"`every` must be at least 1 step, got {every}"
-            raise ValueError(msg)
-        self.every = every
+        self.timed = every is None
+        self.every: int | None = None
+        self.steps: list[int] = []
+        if isinstance(every, Iterable) and not isinstance(every, str):
+            self.steps = sorted({operator.index(s) for s in every if s > step or s == step == 0})
+        elif every is not None:
+            if not isinstance(every, Integral) or int(every) < 1:
+                msg = f"`every` must be at least 1 step, or an iterable of steps, got {every!r}"
+                raise ValueError(msg)
+            self.every = int(every)
         self.seconds, self.cost = 0.0, 0.0
 
     def next(self, step: int) -> float:
@@ -269,10 +301,20 @@ class Cadence:
 
     def due(self, step: int, seconds: float) -> bool:
         """Return whether to look now."""
-        if self.timed:
+        if self.timed or (self.every is None and step > max(self.steps, default=0)):
+            # beyond the steps given, the clock decides, so that no goal is passed unseen;
             # a look may cost much on a large picture: at most a tenth of the time
             return seconds - self.seconds >= max(self.between, 9 * self.cost)
         return step in self.steps if self.every is None else step % self.every == 0
+
+
+def _leaving(run: _Run, shots: Iterator[Snapshot]) -> Iterator[Snapshot]:
+    """Yield the snapshots; a caller who leaves early leaves a checkpoint of that moment."""
+    try:
+        yield from shots
+    except (GeneratorExit, KeyboardInterrupt):
+        run.save()
+        raise
 
 
 def _stream(
@@ -289,7 +331,9 @@ def _stream(
         return
     run.compile()
     cadence.seconds = saved = run.seconds
-    best, best_step, block = -math.inf, run.step, 1
+    block = 1
+    if run.step == 0 and 0 in cadence.steps:
+        yield run.snapshot()
     while run.stopped is None:
         limits = [cadence.next(run.step), math.inf if budget.steps is None else budget.steps]
         if checkpoint_every:
@@ -306,18 +350,18 @@ def _stream(
             before = run.seconds
             shot = run.snapshot()
             cadence.seconds, cadence.cost = run.seconds, run.seconds - before
-            if shot.psnr > best + 0.01:  # dB; less is no progress worth the wait
-                best, best_step = shot.psnr, run.step
+            if shot.psnr == -math.inf:  # seen first here: the loss is that before the update
+                run.stopped = "diverged"
             if run.stopped is None and budget.psnr is not None and shot.psnr >= budget.psnr:
                 run.stopped = "psnr"
-            patience = budget.patience
-            if run.stopped is None and patience is not None and run.step - best_step >= patience:
-                run.stopped = "plateau"
+            if run.stopped is None and budget.patience is not None:
+                waited = run.step - run.progress()[1]
+                run.stopped = "plateau" if waited >= budget.patience else None
             if run.stopped:
                 run.save(shot)
             yield shot
         due = run.step % checkpoint_every == 0 if checkpoint_every else run.seconds - saved > 10
-        if due and run.stopped != "diverged":
+        if due:
             run.save()
             saved = run.seconds
 
@@ -386,7 +430,8 @@ def fitting(
     >>> [shot.step for shot in fitting(image, Spec(width=8, depth=1), steps=20, every=10)]
     [10, 20]
     """
-    return _stream(*start(locals()), lambda: False, lambda *_: None)
+    started = start(locals())
+    return _leaving(started.run, _stream(*started, lambda: False, lambda *_: None))
 
 
 def fit(
@@ -458,16 +503,17 @@ def exhaust(
     run, budget, _, _ = started
     best = shot = None
     with _first_ctrl_c() as interrupted, progress_bar(progress, budget) as bar:
-        for shot in _stream(*started, interrupted, bar.tick):
+        for shot in _leaving(run, _stream(*started, interrupted, bar.tick)):
             bar.look(shot.psnr)
-            if shot.psnr > -math.inf:
+            # what diverged may still look like something: infinite values are clipped
+            if run.stopped != "diverged":
                 best = shot if best is None or shot.psnr >= best.psnr else best
                 if watch is not None:
                     watch(shot)
     assert shot is not None
     if run.stopped in ("diverged", "interrupt"):
         shot = _kept(run, best)
-    FITTED[shot.net] = Fitted(
+    record = Fitted(
         psnr=shot.psnr,
         hidden_psnr=shot.hidden_psnr,
         steps=shot.step,
@@ -477,7 +523,18 @@ def exhaust(
         history=tuple(run.history),
         size=run.plan.problem.size,
     )
+    note(shot.net, fitted=record)
     return shot.net
+
+
+def fitted(net: nnx.Module) -> Fitted | None:
+    """Return how a network was fitted, or None; of a CoordNet it is ``net.fitted`` too.
+
+    >>> from coordnet import CoordNet
+    >>> fitted(CoordNet(Spec(width=4, depth=1))) is None
+    True
+    """
+    return noted(net, "fitted")
 
 
 def _kept(run: _Run, best: Snapshot | None) -> Snapshot:
@@ -515,9 +572,14 @@ def start(arguments: dict[str, Any]) -> Started:
     limits = {name: take(name) for name in ("steps", "seconds", "psnr", "patience")}
     every, path = take("every"), take("checkpoint")
     checkpoint_every = take("checkpoint_every")
-    if checkpoint_every is not None and (checkpoint_every < 1 or path is None):
+    if path is not None:
+        check_target(path)
+    if checkpoint_every is not None and (
+        path is None or not isinstance(checkpoint_every, int | np.integer) or checkpoint_every < 1
+    ):
         msg = (
-            f"`checkpoint_every` must be at least 1 and needs `checkpoint`, got {checkpoint_every}"
+            "`checkpoint_every` must be a whole number of at least 1 and needs `checkpoint`, "
+            f"got {checkpoint_every!r}"
         )
         raise ValueError(msg)
     plan, preset = make_plan(take("image"), take("net"), **arguments)
@@ -526,7 +588,8 @@ def start(arguments: dict[str, Any]) -> Started:
     if every is None and budget.patience is not None:
         every = max(1, budget.patience // 10)  # by steps: where it stops must not hang on time
     cadence = Cadence(every, run.step, budget.psnr is not None)
-    return Started(run, budget, cadence, checkpoint_every)
+    every_so_often = None if checkpoint_every is None else int(checkpoint_every)
+    return Started(run, budget, cadence, every_so_often)
 
 
 @contextlib.contextmanager

@@ -6,12 +6,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 from numpy.typing import ArrayLike
-from PIL import Image, ImageOps
 
 from ._files import atomic_path
-from ._pillow import from_pillow, to_pillow
+from ._images import read_image
+from ._pillow import to_pillow
 from ._video import Film, PathLike, Size
 
 
@@ -36,6 +35,7 @@ def dump_frames(
         OSError: the folder or a file cannot be written.
 
     >>> import tempfile
+    >>> import numpy as np
     >>> folder = tempfile.mkdtemp()
     >>> [file.name for file in dump_frames(folder, np.zeros((3, 4, 4, 1), np.float32))]
     ['0000.png', '0001.png', '0002.png']
@@ -105,6 +105,7 @@ def frames_to_video(
         OSError: as `Film` does.
 
     >>> import tempfile
+    >>> import numpy as np
     >>> folder = tempfile.mkdtemp()
     >>> _ = dump_frames(folder, np.zeros((3, 4, 4, 1), np.float32))
     >>> frames_to_video(folder, f"{folder}/black.mp4").stat().st_size > 0
@@ -113,7 +114,7 @@ def frames_to_video(
     files = _numbered(Path(folder))
     with Film(path, fps=fps, size=size, quality=quality, scaling=scaling) as film:
         for file in files:
-            film.add(_read_frame(file))
+            film.add(read_image(file))
     return film.path
 
 
@@ -134,12 +135,3 @@ def _numbered(folder: Path) -> list[Path]:
         msg = f"{folder} holds no numbered .png or .jpg file, such as 0000.png, to make a film of"
         raise FileNotFoundError(msg)
     return [frames[number] for number in sorted(frames)]
-
-
-def _read_frame(file: Path) -> np.ndarray:
-    try:
-        with Image.open(file) as picture:
-            return from_pillow(ImageOps.exif_transpose(picture))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        msg = f"{file} cannot be read as a frame: {error}; remove or replace it"
-        raise ValueError(msg) from error

@@ -1,14 +1,16 @@
 """A fit and the film of it: a consumer of the stream of snapshots."""
 
+import inspect
 import math
 from collections.abc import Iterable
 from os import PathLike
 from typing import Any
 
+import numpy as np
 from flax import nnx
 
-from ._fit import Cadence, Snapshot, exhaust, start
-from ._nets import FITTED, Spec
+from ._fit import Cadence, Snapshot, exhaust, fitting, start
+from ._nets import Spec, noted
 from ._plan import Budget
 from ._render import render
 from ._video import Film, Size, progress_steps
@@ -56,6 +58,7 @@ def film_fit(
 
     Raises:
         ValueError: An argument is out of range, or the checkpoint is of another fit.
+        TypeError: ``fitting`` has no such option, or it is ``every``.
         OSError: The film cannot be written.
         FloatingPointError: The fit diverged before there was anything to return.
 
@@ -66,21 +69,34 @@ def film_fit(
     >>> film_fit(path, image, Spec(width=8, depth=1), frames=5, steps=30).fitted.steps
     30
     """
+    _check_options(options)
     started = start(options | {"image": image, "net": net})
     every = _filmed_steps(started.budget, frames)
     started = started._replace(cadence=Cadence(every, started.run.step, goal=False))
-    size = _film_size(image.shape) if size is None else size
+    size = film_size(np.shape(image), _LONGEST_SIDE) if size is None else size
     with Film(path, fps=fps, size=size, quality=quality) as film:
 
         def add(shot: Snapshot) -> None:
             film.add(render(shot.net, size, progress=False), _caption(shot.step, shot.psnr))
 
         fitted = exhaust(started, progress, add)
-        record = FITTED[fitted]
+        record = noted(fitted, "fitted")
         last = render(fitted, size, progress=False)
         repeat = max(1, round(_HOLD * fps))
         film.add(last, _caption(record.steps, record.psnr), repeat=repeat)
     return fitted
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    known = [name for name in inspect.signature(fitting).parameters if name not in ("image", "net")]
+    for name in options:
+        if name == "every":
+            msg = "film_fit() chooses the steps it films itself; give `frames` instead of `every`"
+            raise TypeError(msg)
+        if name not in known:
+            known.remove("every")
+            msg = f"film_fit() has no option {name!r}; a fit's are {', '.join(known)}"
+            raise TypeError(msg)
 
 
 def _filmed_steps(budget: Budget, frames: int) -> Iterable[int]:
@@ -93,9 +109,14 @@ def _filmed_steps(budget: Budget, frames: int) -> Iterable[int]:
     return progress_steps(_MOST_STEPS, math.ceil(frames * longer))
 
 
-def _film_size(shape: tuple[int, ...]) -> tuple[int, int]:
+def film_size(shape: tuple[int, ...], longest: int) -> tuple[int, int]:
+    """Return (height, width) of a film of a picture, its longer side ``longest`` or less.
+
+    >>> film_size((300, 400, 3), 100), film_size((30, 40, 3), 100)
+    ((75, 100), (30, 40))
+    """
     height, width = shape[:2]
-    factor = min(1.0, _LONGEST_SIDE / max(height, width))
+    factor = min(1.0, longest / max(height, width))
     return max(1, round(height * factor)), max(1, round(width * factor))
 
 

@@ -19,6 +19,13 @@ def _same(a: np.ndarray, b: np.ndarray) -> None:
             f"{np.shape(a)} and {np.shape(b)}; bring one to the size of the other first"
         )
         raise ValueError(msg)
+    for image in (np.asarray(a), np.asarray(b)):
+        if not (np.issubdtype(image.dtype, np.floating) and np.isfinite(image).all()):
+            msg = (
+                "images are finite floats in [0, 1], got "
+                f"{image.dtype} from {np.min(image)} to {np.max(image)}; divide bytes by 255"
+            )
+            raise ValueError(msg)
 
 
 def psnr(a: Float[np.ndarray, "h w c"], b: Float[np.ndarray, "h w c"]) -> float:
@@ -27,7 +34,7 @@ def psnr(a: Float[np.ndarray, "h w c"], b: Float[np.ndarray, "h w c"]) -> float:
     Infinite for equal pictures.
 
     Raises:
-        ValueError: The shapes differ.
+        ValueError: The shapes differ, or the values are no finite floats.
 
     >>> import numpy as np
     >>> round(psnr(np.zeros((4, 4, 3), np.float32), np.full((4, 4, 3), 0.1, np.float32)), 2)
@@ -45,7 +52,8 @@ def ssim(a: Float[np.ndarray, "h w c"], b: Float[np.ndarray, "h w c"]) -> float:
     mean over channels and over the windows that lie inside the picture.
 
     Raises:
-        ValueError: The shapes differ, or a side is shorter than a window.
+        ValueError: The shapes differ, a side is shorter than a window, or the values are no
+            finite floats.
 
     >>> import numpy as np
     >>> image = np.linspace(0, 1, 16 * 16 * 3, dtype=np.float32).reshape(16, 16, 3)

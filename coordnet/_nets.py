@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import operator
 import weakref
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from os import PathLike
@@ -16,9 +18,9 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 from safetensors.numpy import save as pack_tensors
 
-from ._activations import Activation, activation
+from ._activations import ACTIVATIONS, Activation, activation
 from ._coords import Coordinates, frame
-from ._encodings import Encoding, encoding
+from ._encodings import ENCODINGS, Encoding, encoding
 from ._files import atomic_path
 
 Output = Literal["linear", "sigmoid"]
@@ -69,13 +71,16 @@ class Spec:
     size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
+        for name in ("width", "depth", "channels"):
+            object.__setattr__(self, name, _whole(name, getattr(self, name)))
         if self.size is not None:
-            object.__setattr__(self, "size", tuple(int(n) for n in self.size))
+            sides = tuple(self.size) if isinstance(self.size, Iterable) else (self.size,)
+            object.__setattr__(self, "size", tuple(_whole("each of size", n) for n in sides))
         problems = [
             f"{name} must be {rule}, got {value!r}"
             for name, rule, value, fits in (
                 ("width", "at least 1", self.width, self.width >= 1),
-                ("depth", "at least 0", self.depth, self.depth >= 0),
+                ("depth", "from 0 to 1000", self.depth, 0 <= self.depth <= 1000),
                 ("channels", "1, 3 or 4", self.channels, self.channels in (1, 3, 4)),
                 ("output", "'linear' or 'sigmoid'", self.output, self.output in get_args(Output)),
                 (
@@ -104,13 +109,26 @@ class Spec:
         return sum(leaf.size for leaf in jax.tree.leaves(net))
 
 
-@lru_cache(maxsize=256)
+def _whole(name: str, value: Any) -> int:
+    """Return a number as Python's own, so that equal descriptions look and hash alike."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        msg = f"{name} must be a whole number, got {value!r}"
+        raise ValueError(msg) from None
+
+
 def parts(spec: Spec) -> tuple[Encoding, Activation]:
     """Return the encoding and the activation that ``spec`` names, made once for each spec.
 
     >>> parts(Spec())[0].features
     2
     """
+    return _parts(spec, ENCODINGS.changes, ACTIVATIONS.changes)
+
+
+@lru_cache(maxsize=256)
+def _parts(spec: Spec, *changes: int) -> tuple[Encoding, Activation]:
     area = frame(spec.size or _UNSIZED, spec.coordinates)
     return encoding(spec.encoding, area), activation(spec.activation)
 
@@ -146,7 +164,20 @@ def _first_weights(spec: Spec, key: PRNGKeyArray) -> tuple[dict[str, Array], lis
     if spec.output == "sigmoid":
         weight, bias = layers[-1]
         layers[-1] = weight, jnp.zeros_like(bias)  # middle grey is 0 before a sigmoid
-    return enc.init(key_encoding), layers
+    # float32 whatever JAX's default is: that is what a file holds
+    return jax.tree.map(lambda v: v.astype(jnp.float32), (enc.init(key_encoding), layers))
+
+
+def check_seed(seed: Any) -> int:
+    """Return a seed as a number that JAX takes whole, or raise what is wrong with it.
+
+    >>> check_seed(7)
+    7
+    """
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
+        msg = f"`seed` must be a whole number from 0 to 2**32 - 1, got {seed!r}"
+        raise ValueError(msg)
+    return int(seed)
 
 
 class CoordNet(nnx.Module):
@@ -164,7 +195,7 @@ class CoordNet(nnx.Module):
 
     def __init__(self, spec: Spec, *, seed: int = 0):
         self.spec = spec
-        tables, layers = _first_weights(spec, jax.random.key(seed))
+        tables, layers = _first_weights(spec, jax.random.key(check_seed(seed)))
         self.tables = nnx.Dict({name: nnx.Param(table) for name, table in tables.items()})
         self.layers = nnx.List([Dense(weight, bias) for weight, bias in layers])
 
@@ -209,7 +240,16 @@ class CoordNet(nnx.Module):
     @property
     def fitted(self) -> Any:
         """How the network was fitted (a ``Fitted``), or None. No part of the pytree."""
-        return FITTED.get(self)
+        return noted(self, "fitted")
+
+    def _repr_png_(self) -> bytes | None:
+        """Return the picture as a notebook shows it: a PNG of at most 512 pixels a side."""
+        if self.spec.size is None:
+            return None
+        # imports point down, and rendering is above; only a method may ask it, when called
+        from ._render import thumbnail
+
+        return thumbnail(self)
 
     def __repr__(self) -> str:
         return f"CoordNet({self.spec}, parameters={self.spec.parameters})"
@@ -218,8 +258,21 @@ class CoordNet(nnx.Module):
 
 
 # Records of fits live beside the networks, not in them: an attribute would be part of the
-# static description that a compiled function is looked up by.
-FITTED: "weakref.WeakKeyDictionary[nnx.Module, Any]" = weakref.WeakKeyDictionary()
+# static description that a compiled function is looked up by. By identity, because a user's
+# module may not be hashable.
+_NOTES: dict[int, dict[str, Any]] = {}
+
+
+def note(net: nnx.Module, **facts: Any) -> None:
+    """Keep facts about a network for as long as it lives."""
+    if id(net) not in _NOTES:
+        weakref.finalize(net, _NOTES.pop, id(net), None).atexit = False
+    _NOTES.setdefault(id(net), {}).update(facts)
+
+
+def noted(net: nnx.Module, fact: str) -> Any:
+    """Return a fact that :func:`note` kept, or None."""
+    return _NOTES.get(id(net), {}).get(fact)
 
 
 def save(net: CoordNet, path: str | PathLike[str]) -> None:
@@ -264,7 +317,12 @@ def load(path: str | PathLike[str]) -> CoordNet:
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = file.keys()
+            kinds = {file.get_slice(name).get_dtype() for name in names}
+            if kinds - {"F32"}:  # others may be unknown to NumPy
+                msg = f"{path}: its weights are not those of a network ({', '.join(kinds)})"
+                raise FormatError(msg)
+            tensors = {name: file.get_tensor(name) for name in names}
     except safetensors.SafetensorError as error:
         msg = f"{path}: not a safetensors file, or a broken one ({error})"
         raise FormatError(msg) from error
@@ -280,13 +338,21 @@ def _rebuild(
         raise FormatError(msg)
     try:
         header = json.loads(metadata["spec"])
-        if header["depth"] > len(tensors):  # before anything of that depth is built
-            msg = f"depth {header['depth']} with {len(tensors)} tensors"
+        if f"layers.{header['depth']}.weight" not in tensors:  # before it is built
+            msg = f"depth {header['depth']} without such a layer"
             raise ValueError(msg)
         size = header["size"]
         spec = Spec(**header | {"size": None if size is None else tuple(size)})
         abstract = nnx.eval_shape(lambda: CoordNet(spec))
-    except (KeyError, TypeError, ValueError, OverflowError, MemoryError) as error:
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        ArithmeticError,
+        MemoryError,
+        RuntimeError,
+    ) as error:
+        # RuntimeError: JSON nested too deep for Python
         msg = f"{path}: its description of the network is broken ({error})"
         raise FormatError(msg) from error
     graphdef, state = nnx.split(abstract)

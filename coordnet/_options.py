@@ -180,7 +180,7 @@ def _network_options(parser: argparse.ArgumentParser) -> None:
     net.add_argument("--width", type=int, metavar="N", help="units of a hidden layer")
     net.add_argument("--depth", type=int, metavar="N", help="hidden layers")
     net.add_argument("--activation", metavar="KIND", help="such as tanh, 'sine(omega=40)'")
-    net.add_argument("--seed", type=int, default=0, metavar="N", help="of all randomness (0)")
+    net.add_argument("--seed", type=_seed, default=0, metavar="N", help="of all randomness (0)")
 
 
 def _budget_options(parser: argparse.ArgumentParser) -> None:
@@ -243,7 +243,7 @@ def _info_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _art_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("seeds", metavar="SEED", type=int, nargs="+", help="a picture for each")
+    parser.add_argument("seeds", metavar="SEED", type=_seed, nargs="+", help="a picture for each")
     _output_option(parser, "FILE|FOLDER", "art-SEED.png, here; of several seeds, a folder")
     parser.add_argument(
         "--size", type=_size, default=(1024, 1024), metavar="WxH", help="in pixels (1024x1024)"
@@ -251,7 +251,9 @@ def _art_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--width", type=int, metavar="N", help="units of a hidden layer")
     parser.add_argument("--depth", type=int, metavar="N", help="hidden layers")
     parser.add_argument("--activation", metavar="KIND", help="such as tanh, 'sine(omega=40)'")
-    parser.add_argument("--contrast", type=float, metavar="C", help="1 smooth, above 3 noise (1.6)")
+    parser.add_argument(
+        "--contrast", type=float, metavar="C", help="around 1 smooth, above 3 noise"
+    )
 
 
 def _demo_options(parser: argparse.ArgumentParser) -> None:
@@ -273,6 +275,13 @@ def _size(text: str) -> tuple[int, int]:
         msg = f"a size is WxH in pixels, such as 640x480, got {text!r}"
         raise argparse.ArgumentTypeError(msg)
     return int(height), int(width)
+
+
+def _seed(text: str) -> int:
+    if not (text.isdecimal() and int(text) < 2**32):
+        msg = f"a seed is a whole number from 0 to {2**32 - 1}, got {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
 
 
 def _size_or_height(text: str) -> tuple[int, int] | int:

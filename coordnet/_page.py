@@ -69,6 +69,10 @@ footer { color: var(--faint); font-size: .88rem; margin-top: 3rem; }
 """
 
 
+#: What a picture of so many channels is called.
+CHANNELS = {1: "grey", 3: "RGB", 4: "RGBA"}
+
+
 def page(title: str, parts: Sequence[str]) -> str:
     """Return a whole page of the parts, in their order.
 

@@ -1,11 +1,10 @@
-"""The one image type to and from Pillow's 8-bit pictures.
+"""The one image type to Pillow's 8-bit pictures.
 
 An image is ``float32 (height, width, channels)`` with values in [0, 1]; channels are 1 (grey),
 3 (RGB) or 4 (RGBA).
 """
 
 import numpy as np
-from jaxtyping import Float
 from numpy.typing import ArrayLike
 from PIL import Image
 
@@ -45,24 +44,3 @@ def to_pillow(image: ArrayLike) -> Image.Image:
         raise ValueError(msg)
     small = to_uint8(pixels)
     return Image.fromarray(small[..., 0] if small.shape[2] == 1 else small)
-
-
-def from_pillow(picture: Image.Image) -> Float[np.ndarray, "h w c"]:
-    """Turn a Pillow picture, of any mode that PNG or JPEG has, into an image.
-
-    Args:
-        picture: palette, 1-bit, CMYK and the like are converted by Pillow; 16-bit grey is scaled.
-
-    Returns:
-        float32 (height, width, channels), values in [0, 1].
-
-    >>> from_pillow(Image.new("P", (3, 2))).shape
-    (2, 3, 3)
-    """
-    if picture.mode.startswith("I"):  # 16-bit grey, which `convert` would clip at 255
-        return np.asarray(picture, np.float32)[..., None] / np.float32(65535)
-    mode = "L" if picture.mode in ("1", "L") else "RGB"
-    if picture.has_transparency_data:
-        mode = "RGBA"
-    pixels = np.asarray(picture.convert(mode), np.float32) / np.float32(255)
-    return pixels[..., None] if mode == "L" else pixels

@@ -1,7 +1,9 @@
 """From a caller's arguments to a fit with every choice made; all errors are raised here."""
 
 import dataclasses
+import re
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import jax
@@ -11,12 +13,14 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from ._checkpoint import fingerprint
-from ._nets import CoordNet, Spec
+from ._nets import CoordNet, Spec, check_seed
 from ._presets import PRESETS, Preset, preset_for
 from ._problem import LOSSES, Problem, make_problem
 from ._problem import sampling as parse_sampling
 from .trainers import as_trainer
 from .trainers._gradient import Trainer
+
+_ADDRESS = re.compile(" at 0x[0-9a-f]+")  # of a function: another in each process
 
 
 class Plan(NamedTuple):
@@ -52,12 +56,17 @@ def check_image(image: Any, name: str = "image") -> np.ndarray:
             "a grey picture is image[..., None]"
         )
         raise ValueError(msg)
-    if not np.issubdtype(image.dtype, np.floating):
+    if not jnp.issubdtype(image.dtype, jnp.floating):
         msg = f"`{name}` must be of floats in [0, 1], got {image.dtype}; divide bytes by 255"
         raise ValueError(msg)
     array = np.asarray(image, np.float32)
     if not np.isfinite(array).all():
-        msg = f"`{name}` has values that are no numbers (NaN or infinite); mask them or mend them"
+        bad = int((~np.isfinite(array)).sum())
+        msg = f"`{name}` must be of finite numbers, got {bad:,} NaN or infinite values; mend them"
+        raise ValueError(msg)
+    low, high = float(array.min()), float(array.max())
+    if low < -1e-6 or high > 1 + 1e-6:  # float32 arithmetic may end a rounding outside
+        msg = f"`{name}` must be in [0, 1], got {low:g} to {high:g}; divide bytes by 255"
         raise ValueError(msg)
     return array
 
@@ -84,9 +93,12 @@ def _network(
     """Return the network to start from and the preset whose habits it has."""
     height, width, channels = image.shape
     size = {"channels": channels, "size": (height, width)}
+    if init is not None and not isinstance(init, nnx.Module):
+        msg = f"`init` must be a network, got {type(init).__name__}; read a file with coordnet.load"
+        raise TypeError(msg)
     if isinstance(net, nnx.Module):
         if init is not None:
-            msg = "give the network to start from once: as `net` or as `init`"
+            msg = "give the network to start from once, as `net` or as `init`; got both"
             raise ValueError(msg)
         init, net = net, None
     if net is None and init is not None:
@@ -107,10 +119,12 @@ def _network(
     if init is None:
         assert isinstance(spec, Spec)
         return CoordNet(dataclasses.replace(spec, **size), seed=seed), preset
-    return _continued(init, spec if net is not None else None, channels), preset
+    return _continued(init, spec if net is not None else None, (height, width), channels), preset
 
 
-def _continued(init: nnx.Module, spec: Spec | None, channels: int) -> nnx.Module:
+def _continued(
+    init: nnx.Module, spec: Spec | None, size: tuple[int, int], channels: int
+) -> nnx.Module:
     """Return a copy of ``init``, after checking that it can be fitted to the picture."""
     out = jax.eval_shape(lambda n: n(jnp.zeros((2, 2))), init)  # type: ignore[operator]
     if out.shape != (2, channels):
@@ -125,6 +139,16 @@ def _continued(init: nnx.Module, spec: Spec | None, channels: int) -> nnx.Module
             msg = f"`init` is {init.spec}, not the {wanted} asked for; leave one of them out"
             raise ValueError(msg)
     graphdef, state = nnx.split(init)
+    if isinstance(init, CoordNet) and init.spec.size != size:
+        # of another size: the weights stay, the frame that they are asked in is the picture's
+        sized = dataclasses.replace(init.spec, size=size)
+        graphdef, expected = nnx.split(nnx.eval_shape(lambda: CoordNet(sized)))
+        if jax.tree.map(jnp.shape, expected) != jax.tree.map(jnp.shape, state):
+            msg = (
+                f"the network is of a picture of {init.spec.size}, whose proportions its grid "
+                f"has; it cannot go on with one of {size}"
+            )
+            raise ValueError(msg)
     return nnx.merge(graphdef, jax.tree.map(jnp.copy, state))
 
 
@@ -135,14 +159,15 @@ def make_budget(
     patience: int | None,
     preset: Preset,
 ) -> Budget:
-    for name, value, least in (
-        ("steps", steps, 0),
-        ("seconds", seconds, 0),
-        ("psnr", psnr, 0),
-        ("patience", patience, 1),
+    for name, value, least, kind in (
+        ("steps", steps, 0, Integral),
+        ("seconds", seconds, 0, Real),
+        ("psnr", psnr, 0, Real),
+        ("patience", patience, 1, Integral),
     ):
-        if value is not None and (isinstance(value, str) or not value >= least):
-            msg = f"`{name}` must be at least {least}, got {value!r}"
+        if value is not None and not (isinstance(value, kind) and value >= least):
+            whole = "a whole number of " if kind is Integral else ""
+            msg = f"`{name}` must be {whole}at least {least}, got {value!r}"
             raise ValueError(msg)
     if steps is None and seconds is None and psnr is None and patience is None:
         steps = preset.steps
@@ -174,6 +199,7 @@ def make_plan(
     if dtype not in ("float32", "bfloat16"):
         msg = f"`dtype` must be 'float32' or 'bfloat16', got {dtype!r}"
         raise ValueError(msg)
+    seed = check_seed(seed)
     start, preset = _network(net, init, image, seed)
     chosen = preset.trainer if trainer is None else as_trainer(trainer)
     text = sampling or chosen.sampling or preset.sampling
@@ -199,16 +225,20 @@ def make_plan(
     belongs = {
         "picture": fingerprint(image),
         "mask": fingerprint(mask),
-        "network": fingerprint(repr(spec) if spec else str(graphdef)),
+        "network": fingerprint(repr(spec) if spec else _ADDRESS.sub("", str(graphdef))),
         "trainer": fingerprint(chosen),
         "sampling": text,
         "loss": loss,
         "dtype": dtype,
         "seed": str(seed),
-        "starting network": fingerprint(jax.tree.leaves(split(init)[1])) if init else "seed",
+        "starting network": "seed",
     }
+    given = net if isinstance(net, nnx.Module) else init
+    if given is not None:
+        belongs["starting network"] = fingerprint(jax.tree.leaves(nnx.state(given)))
     return Plan(start, chosen, problem, mask, image.shape[2], belongs, seed), preset
 
 
 def split(net: nnx.Module) -> tuple[Any, Any, Any]:
-    return nnx.split(net, nnx.Param, ...)
+    graphdef, params, rest = nnx.split(net, nnx.Param, ...)
+    return graphdef, params, rest

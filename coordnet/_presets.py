@@ -23,41 +23,44 @@ class Preset(NamedTuple):
     about: str = ""
 
 
-def grid_levels(longest: int, finest: float) -> tuple[int, ...]:
-    """Return grid levels that halve from ``finest`` * ``longest`` down to about 12 cells.
+def _grid_spec(above: tuple[tuple[int, int], ...], coarse: int, **rest: Any) -> Spec:
+    """Return a grid whose finest levels are ``above``, (cells, features) each.
 
-    >>> grid_levels(512, 0.5)
-    (16, 32, 64, 128, 256)
+    Below them stand levels of two features that halve from ``coarse`` to about 12 cells.
     """
-    levels = [max(2, round(longest * finest))]
-    while levels[0] > 24:
-        levels.insert(0, -(-levels[0] // 2))
-    return tuple(levels)
-
-
-def _grid_spec(size: tuple[int, int], finest: float, last: int, **rest: Any) -> Spec:
-    """Return a grid of two features a level, ``last`` at the finest."""
-    levels = grid_levels(max(size), finest)
-    features = (2,) * (len(levels) - 1) + (last,)
-    encoding = f"grid(levels={levels},features={features})".replace(" ", "")
+    levels = [(coarse, 2)]
+    while levels[0][0] > 24:
+        levels.insert(0, (-(-levels[0][0] // 2), 2))
+    cells, features = zip(*levels, *above, strict=True)
+    encoding = f"grid(levels={cells},features={features})".replace(" ", "")
     return Spec(encoding=encoding, **rest)
 
 
+def _share(longest: int, part: int) -> int:
+    return max(2, round(longest / part))
+
+
 def _grid(height: int, width: int, channels: int) -> Spec:
-    # half the picture's resolution (a little less keeps the weights under 0.4 of the samples);
-    # gelu, because relu's kinks show between the pixels: 0.3 dB at twice the size
-    last = 4 if channels > 1 else 1
-    return _grid_spec((height, width), 0.49, last, width=32, depth=2, activation="gelu")
+    # One feature at every pixel and two at every sixteenth, as lightness is finer than colour:
+    # a third of a weight for each sample of a colour picture, and nodes that lie on the pixels.
+    # A grey picture has a third of the samples, so its finest level stands at half.
+    side = max(height, width)
+    finest = side if channels > 1 else _share(side, 2)
+    return _grid_spec(((finest, 1),), _share(side, 4), width=32, depth=2, activation="relu")
 
 
 def _tiny(height: int, width: int, channels: int) -> Spec:
-    return _grid_spec((height, width), 0.125, 2, width=16, depth=2, activation="gelu")
+    coarse = _share(max(height, width), 8)
+    return _grid_spec((), coarse, width=16, depth=2, activation="gelu")
 
 
 def _best(height: int, width: int, channels: int) -> Spec:
-    # two features at every native pixel: 0.9 weights for each sample of a colour picture
-    last = 2 if channels > 1 else 1
-    return _grid_spec((height, width), 1.0, last, width=64, depth=2, activation="relu")
+    # two features at every pixel: 0.9 weights for each sample of a colour picture; a grey one
+    # has a third of the samples, and takes its two at half the resolution
+    side = max(height, width)
+    levels = ((side, 2), 2) if channels > 1 else ((_share(side, 2), 2), 4)
+    finest, coarse = levels
+    return _grid_spec((finest,), _share(side, coarse), width=64, depth=2, activation="relu")
 
 
 def _first_omega(height: int, width: int) -> float:
@@ -91,14 +94,22 @@ PRESETS: dict[str, Preset] = {
         adam(1e-2),
         "strips",
         2000,
-        "The default: splines on grids up to half the picture's resolution, 0.4 weights a "
-        "sample (after Müller et al., Instant Neural Graphics Primitives, 2022)",
+        "The default: splines on grids, one feature at every pixel and two at every sixteenth, "
+        "0.4 weights a sample (after Müller et al., Instant Neural Graphics Primitives, 2022)",
     ),
     "tiny": Preset(
-        _tiny, adam(1e-2), "strips", 2000, "The same to an eighth of the resolution: 60 kB at 512"
+        _tiny,
+        adam(1e-2),
+        "strips",
+        2000,
+        "Grids up to an eighth of the resolution: some 50 kB at 512",
     ),
     "best": Preset(
-        _best, adam(1e-2), "strips", 4000, "The same to the full resolution: 0.9 weights a sample"
+        _best,
+        adam(1e-2),
+        "strips",
+        4000,
+        "Two features at every pixel, more below: 0.9 weights a sample",
     ),
     "siren": Preset(
         partial(_sines, "sine(omega=30,first={first})"),

@@ -5,7 +5,7 @@ network's description, the sampling and the loss are its static part.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from ._activations import from_table
+from ._calls import from_table
 from ._coords import lattice
 from ._nets import CoordNet
 
@@ -37,7 +37,7 @@ class Full:
 class Strips:
     """Whole rows of pixels, about ``points`` in all, one from each part of the height.
 
-    0 points are a sixteenth of the picture, from 4096 to 262,144 points.
+    0 points are a sixteenth of the picture, from 16,384 to 262,144 points.
     """
 
     points: int = 0
@@ -61,7 +61,7 @@ def sampling(text: str) -> Full | Strips | Pixels:
         ValueError: The name is unknown, or its number is below 1.
 
     >>> sampling("full")
-    Full(chunk=4096)
+    Full(chunk=2048)
     """
     made = from_table(SAMPLINGS, text, "sampling")
     for name, value in vars(made).items():
@@ -147,7 +147,8 @@ class Problem:
     # JAX rebuilds pytrees with leaves of its own, hence Any; the shapes are those noted
     target: Any  # (c, rows, w), padded below to whole chunks of rows
     weight: Any  # (rows, w), 1 where fitted, 0 where hidden or padded; None if all are 1
-    visible: Any  # (h * w,), pixels that a mask shows, repeated to fill; None without mask
+    visible: Any  # (h * w,), first the pixels that a mask shows; None without mask
+    shown: Any  # (), how many these are; None without mask
     ys: Any  # (rows,)
     xs: Any  # (w,)
     rest: Any  # what the network holds beside its weights
@@ -174,10 +175,12 @@ class Problem:
             total = height * width
             n = min(self._shared(self.sampling.points), total)
             kr, ks = jax.random.split(key)
-            run = total // n
+            # how many are visible is an array: another mask is not another program
+            count = total if self.visible is None else self.shown
+            run = jnp.maximum(count // n, 1)
             # one pixel in each run of the picture, the runs shifted so that all pixels serve
             index = jnp.arange(n) * run + jax.random.randint(kr, (n,), 0, run)
-            index = (index + jax.random.randint(ks, (), 0, total)) % total
+            index = (index + jax.random.randint(ks, (), 0, count)) % count
             index = index if self.visible is None else self.visible[index]
             flat = self.target.reshape(self.target.shape[0], -1)
             ys, xs = self.ys[index // width], self.xs[index % width]
@@ -206,7 +209,7 @@ class Problem:
     def chunks(self) -> int:
         """How many chunks the picture falls into."""
         points = self.sampling.chunk if isinstance(self.sampling, Full) else Full.chunk
-        return chunks_of(self.size, points)
+        return chunks_of(self.size, points, 1 if self.mesh is None else self.mesh.size)
 
     def loss_of(self, params: Any, key: PRNGKeyArray) -> Float[Array, ""]:
         """Return the mean loss of the step's pixels; differentiable in ``params``."""
@@ -228,12 +231,13 @@ class Problem:
     def squared_errors(self, params: Any) -> Float[Array, "2 chunks"]:
         """Return sums of squared 8-bit errors by chunk: of fitted pixels, of hidden ones."""
         rows = jnp.arange(self.target.shape[1]) < self.size[0]
+        exact = replace(self, dtype="float32")  # as render draws it, whatever trains it
 
         def one(i):
             batch = self.chunk(i)
             shown, truth = (
                 jnp.round(jnp.clip(v, 0.0, 1.0) * 255.0)
-                for v in (self.predict(params, batch), batch.target)
+                for v in (exact.predict(params, batch), batch.target)
             )
             error = jnp.sum(jnp.square(shown - truth), axis=0)
             inside = jax.lax.dynamic_slice_in_dim(rows, i * self.chunk_rows, self.chunk_rows)
@@ -246,7 +250,7 @@ class Problem:
     def _strip_points(self) -> int:
         assert isinstance(self.sampling, Strips)
         height, width = self.size
-        return self.sampling.points or min(max(height * width // 16, 4096), 2**18)
+        return self.sampling.points or min(max(height * width // 16, 2**14), 2**18)
 
     def _weight(self) -> Float[Array, "rows w"]:
         assert self.weight is not None
@@ -303,13 +307,15 @@ def evaluate(
     return out.T.reshape(-1, ys.shape[0], xs.shape[0])
 
 
-def chunks_of(size: tuple[int, int], points: int) -> int:
+def chunks_of(size: tuple[int, int], points: int, devices: int = 1) -> int:
     """Return into how many chunks of rows, of about ``points`` pixels each, a picture falls.
+
+    A chunk has a multiple of ``devices`` rows.
 
     >>> chunks_of((512, 512), 4096)
     64
     """
-    rows = max(1, round(points / size[1]))
+    rows = max(1, round(points / size[1] / devices)) * devices
     return -(-size[0] // rows)
 
 
@@ -336,25 +342,27 @@ def make_problem(
     """
     height, width, _ = image.shape
     points = sampled.chunk if isinstance(sampled, Full) else Full.chunk
-    chunks = chunks_of((height, width), points)
     devices = 1 if mesh is None else mesh.size
+    chunks = chunks_of((height, width), points, devices)
     rows = -(-height // chunks)
     rows = -(-rows // devices) * devices * chunks
     ys, xs = lattice((height, width), coordinates=coordinates)  # type: ignore[arg-type]
     pad = rows - height
-    weight = visible = None
+    weight = visible = shown = None
     if mask is not None or pad:
-        shown = np.ones((height, width), bool) if mask is None else mask
-        weight = jnp.asarray(np.pad(shown, ((0, pad), (0, 0))).astype(np.float32))
+        fitted = np.ones((height, width), bool) if mask is None else mask
+        weight = jnp.asarray(np.pad(fitted, ((0, pad), (0, 0))).astype(np.float32))
         if mask is not None:
             # as long as the picture, whatever the mask, so that no mask compiles anew
             visible = jnp.asarray(np.resize(np.flatnonzero(mask), height * width), jnp.int32)
+            shown = jnp.asarray(np.count_nonzero(mask), jnp.int32)
     return Problem(
         target=jnp.asarray(
             np.pad(image, ((0, pad), (0, 0), (0, 0)), mode="edge").transpose(2, 0, 1)
         ),
         weight=weight,
         visible=visible,
+        shown=shown,
         ys=jnp.asarray(np.pad(ys, (0, pad), mode="edge")),
         xs=jnp.asarray(xs),
         rest=rest,

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from functools import partial
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import jax
@@ -12,8 +13,11 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from ._cache import keep_compiled
+from ._color import to_uint8
 from ._coords import Window, frame, lattice
-from ._nets import FITTED, Spec
+from ._decode import ImageInfo
+from ._encode import encode
+from ._nets import Spec, noted, parts
 from ._problem import evaluate
 from ._progress import counting
 
@@ -21,6 +25,7 @@ from ._progress import counting
 _VALUES = {"cpu": 2**21}
 _VALUES_ELSEWHERE = 2**25
 _MOST_SIDE = 2**20  # pixels; beyond, float32 coordinates no longer tell pixels apart
+_MOST_SAMPLES = 16  # along each axis of a pixel, at once; more are averaged in two stages
 
 
 class _Frame(NamedTuple):
@@ -44,11 +49,12 @@ def _draw(
     def strip(y: Float[Array, " r"]) -> Array:
         out = evaluate(nnx.merge(graphdef, state), y, xs)
         _, h, w = out.shape
+        out = jnp.clip(out, 0.0, 1.0)  # first: a pixel is the average of what would be seen
         if samples > 1:
             # products, not a mean over reshaped axes: XLA's CPU backend fuses such a
             # reduction with the whole network before it, which takes a hundred times as long
             out = jnp.einsum("ih,chw,jw->cij", _means(h, samples), out, _means(w, samples))
-        return jnp.clip(out, 0.0, 1.0).transpose(1, 2, 0)
+        return out.transpose(1, 2, 0)
 
     return jax.lax.map(strip, ys)
 
@@ -84,10 +90,18 @@ def render(
     >>> render(net).shape, render(net, 40).shape, render(net, scale=0.5).shape
     ((20, 30, 3), (40, 60, 3), (10, 15, 3))
     """
+    if not isinstance(net, nnx.Module):
+        msg = f"`net` must be a network, got {type(net).__name__}; read a file with coordnet.load"
+        raise TypeError(msg)
     keep_compiled()
     native = _frame(net)
     height, width = _size(native, size, scale, window)
     samples = _samples_per_pixel(native, (height, width), window)
+    if samples > _MOST_SAMPLES:
+        # in two stages, so that no tile must hold all points of a pixel
+        times = -(-samples // _MOST_SAMPLES)
+        larger = render(net, (height * times, width * times), window=window, progress=progress)
+        return larger.reshape(height, times, width, times, -1).mean((1, 3))
     native = native or _Frame((height, width), "centers")
     ys, xs = lattice(
         (height * samples, width * samples),
@@ -149,12 +163,32 @@ def zoom(
     if native is None:
         msg = "zoom needs a network of known size: a fitted one, or a Spec with size=(h, w)"
         raise ValueError(msg)
+    if not all(map(math.isfinite, to)):
+        msg = f"`to` must be a point (x, y), got {to}"
+        raise ValueError(msg)
     whole = frame(native.size, native.coordinates)
-    size = native.size if size is None else size
+    size = _size(native, size, None, None)  # of all frames, whatever a window's width rounds to
     return (
         render(net, size, window=_nearer(whole, to, scale, t), progress=False)
         for t in np.linspace(0.0, 1.0, frames)
     )
+
+
+def thumbnail(net: nnx.Module, longest: int = 512) -> bytes:
+    """Return a network of known size as a PNG, its longer side of ``longest`` pixels or fewer.
+
+    >>> from coordnet import CoordNet
+    >>> thumbnail(CoordNet(Spec(width=8, depth=1, size=(20, 30))))[1:4]
+    b'PNG'
+    """
+    native = _frame(net)
+    if native is None:
+        msg = "a picture of a network needs one of known size"
+        raise ValueError(msg)
+    scale = min(1.0, longest / max(native.size))
+    height, width = (max(1, round(n * scale)) for n in native.size)
+    image = to_uint8(render(net, (height, width), progress=False))
+    return encode(image, "PNG", ImageInfo(bits=8, mode=""), quality=0)
 
 
 def _nearer(whole: Window, to: tuple[float, float], scale: float, t: float) -> Window:
@@ -175,8 +209,8 @@ def _frame(net: nnx.Module) -> _Frame | None:
     spec = getattr(net, "spec", None)
     if isinstance(spec, Spec):
         return None if spec.size is None else _Frame(spec.size, spec.coordinates)
-    fitted = FITTED.get(net)
-    return None if fitted is None else _Frame(fitted.size, "centers")
+    size = noted(net, "size")
+    return None if size is None else _Frame(size, "centers")
 
 
 def _size(
@@ -194,8 +228,8 @@ def _size(
     if size is not None and scale is not None:
         msg = f"give `size` or `scale`, not both, got {size!r} and {scale!r}"
         raise ValueError(msg)
-    if isinstance(size, tuple):
-        result = size
+    if isinstance(size, tuple | list):
+        result = tuple(size)
     elif native is None:
         msg = "a network of no known size must be given `size=(height, width)` to draw"
         raise ValueError(msg)
@@ -214,11 +248,18 @@ def _size(
             if not (times > 0 and math.isfinite(times)):
                 msg = f"`scale` must be above 0, got {scale!r}"
                 raise ValueError(msg)
+            result = (max(1, round(high * times)), max(1, round(wide * times)))
+        elif isinstance(size, Integral):
+            result = (size, max(1, round(wide * size / high)))
         else:
-            times = size / high
-        result = (size or max(1, round(high * times)), max(1, round(wide * times)))
-    if len(result) != 2 or not all(1 <= n <= _MOST_SIDE for n in result):
-        msg = f"`size` must be (height, width) from 1 to {_MOST_SIDE:,} pixels, got {result}"
+            result = (size,)
+    if len(result) != 2 or not all(
+        isinstance(n, Integral) and 1 <= n <= _MOST_SIDE for n in result
+    ):
+        msg = (
+            "`size` must be a height or (height, width), whole numbers from 1 to "
+            f"{_MOST_SIDE:,}, got {result}"
+        )
         raise ValueError(msg)
     return int(result[0]), int(result[1])
 
@@ -241,10 +282,10 @@ def _samples_per_pixel(native: _Frame | None, size: tuple[int, int], window: Win
 def _tile(net: nnx.Module, height: int, width: int, samples: int) -> tuple[int, int]:
     """Return the rows and columns of pixels that are evaluated at once."""
     spec = getattr(net, "spec", None)
-    breadth = max(spec.width, 16) if isinstance(spec, Spec) else 256
+    breadth = max(spec.width, parts(spec)[0].features, 16) if isinstance(spec, Spec) else 256
     values = _VALUES.get(jax.default_backend(), _VALUES_ELSEWHERE)
     pixels = max(1, values // breadth // samples**2)
-    columns = min(width, max(pixels, 64))
+    columns = min(width, max(pixels, -(-64 // samples)))
     return max(1, min(height, pixels // columns)), columns
 
 

@@ -16,10 +16,10 @@ import numpy as np
 from PIL import Image
 
 from . import _page
-from ._area import downscale_area
-from ._color import to_uint8
 from ._coords import Window, frame
 from ._files import atomic_path, check_target
+from ._images import read_image
+from ._metrics import psnr
 from ._nets import CoordNet, save
 from ._plan import check_image
 from ._render import render
@@ -139,16 +139,14 @@ def _pair(image: np.ndarray, drawn: np.ndarray, crop: Crop, psnr: float) -> list
     height, width = image.shape[:2]
     box = (crop[1] / width, crop[0] / height, crop[3] / width, crop[2] / height)
     colours = slice(0, min(3, image.shape[2]))  # without alpha, in which a difference would hide
-    error = np.abs(drawn - image)[..., colours] * _AMPLIFIED
+    error = _small(np.abs(drawn - image)[..., colours]) * _AMPLIFIED
     return [
         "<h2>The picture and the network</h2>",
         "<p>What was given, what was learned, and what is missing between the two.</p>",
         '<div class="row">',
         _page.picture(_small(image), f"{width} x {height} pixels", label="Picture", box=box),
         _page.picture(_small(drawn), f"{_decibels(psnr)} PSNR", label="Network"),
-        _page.picture(
-            _small(error), f"{_AMPLIFIED} times as strong", label="Difference", lossless=False
-        ),
+        _page.picture(error, f"{_AMPLIFIED} times as strong", label="Difference", lossless=False),
         "</div>",
     ]
 
@@ -178,11 +176,10 @@ def _course(net: CoordNet) -> str:
 
 
 def _facts(image: np.ndarray, drawn: np.ndarray, net: CoordNet, network: Any) -> dict[str, Any]:
-    # of the picture shown, all of it, whatever a mask left out of the fit
-    squared = np.square(to_uint8(drawn).astype(np.float64) - to_uint8(image)).mean()
     weights = net.spec.parameters
     return {
-        "psnr": math.inf if squared == 0 else 10 * math.log10(255.0**2 / squared),
+        # of the picture shown, all of it, whatever a mask left out of the fit
+        "psnr": psnr(drawn, image),
         "weights": weights,
         "share": weights / image.size,
         "bytes": _saved_bytes(net) if network is None else Path(network).stat().st_size,
@@ -193,9 +190,8 @@ def _facts(image: np.ndarray, drawn: np.ndarray, net: CoordNet, network: Any) ->
 def _rows(image: np.ndarray, net: CoordNet, facts: dict[str, Any]) -> dict[str, str]:
     height, width, channels = image.shape
     spec = dataclasses.asdict(net.spec)
-    kinds = {1: "grey", 3: "RGB", 4: "RGBA"}
     rows = {
-        "Picture": f"{width} x {height} pixels, {kinds[channels]}",
+        "Picture": f"{width} x {height} pixels, {_page.CHANNELS[channels]}",
         "Encoding": spec["encoding"],
         "Layers": f"{spec['depth']} hidden of {spec['width']}, {spec['activation']}",
         "Weights": f"{facts['weights']:,}",
@@ -257,11 +253,7 @@ def _saved_bytes(net: CoordNet) -> int:
 
 
 def _small(image: np.ndarray) -> np.ndarray:
-    height, width = image.shape[:2]
-    factor = _LONGEST_SIDE / max(height, width)
-    if factor >= 1:
-        return image
-    return downscale_area(image, (max(1, round(height * factor)), max(1, round(width * factor))))
+    return read_image(image, max_side=_LONGEST_SIDE)
 
 
 def checked_crop(crop: Crop | None, shape: Sequence[int]) -> Crop:

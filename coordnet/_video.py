@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Iterator
 from fractions import Fraction
+from numbers import Integral
 from pathlib import Path
 from typing import Literal
 
@@ -209,11 +210,14 @@ def _checked_fps(fps: int | float | Fraction, fastest: int, path: Path) -> Fract
 
 
 def _checked_size(size: Size | None) -> Size | None:
-    sides = size if isinstance(size, tuple) else (1 if size is None else size,)
-    if len(sides) > 2 or min(sides, default=0) < 1:
-        msg = f"size must be a height or (height, width), each at least 1, got {size!r}"
+    if size is None:
+        return None
+    both = isinstance(size, tuple | list)
+    sides = tuple(size) if both else (size,)
+    if len(sides) != 1 + both or not all(isinstance(n, Integral) and n >= 1 for n in sides):
+        msg = f"size must be a height or (height, width), whole numbers of at least 1, got {size!r}"
         raise ValueError(msg)
-    return size
+    return (int(sides[0]), int(sides[1])) if both else int(sides[0])
 
 
 def _checked_quality(quality: int | float | None, has_setting: bool, path: Path) -> float:

@@ -1,5 +1,6 @@
 """The command line: exit codes, what is printed where, and the files that are left."""
 
+import inspect
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import coordnet as cn
 from coordnet import _cli, _options
@@ -75,6 +77,19 @@ def test_help_lists_the_commands_and_names_the_version(capsys):
 def test_the_choices_are_those_of_the_library():
     assert set(_options.PRESET_NAMES) == set(cn.PRESETS)
     assert set(_options.LOSSES) == set(LOSSES)
+
+
+def test_the_defaults_in_the_help_are_those_of_the_library(capsys):
+    def default(function, name):
+        return inspect.signature(function).parameters[name].default
+
+    assert _options.parse(["demo"]).steps == default(cn.demo, "steps")
+    assert _options.parse(["video", "a"]).fps == default(cn.Film, "fps")
+    fit = _options.parse(["fit", "a"])
+    for name in ("loss", "dtype", "seed"):
+        assert getattr(fit, name) == default(cn.fit, name)
+    assert _cli.main(["video", "--help"]) == 0
+    assert f"of a fit or a zoom ({default(cn.film_fit, 'frames')})" in capsys.readouterr().out
 
 
 def test_help_loads_nothing_heavy():
@@ -169,6 +184,8 @@ def test_without_a_name_nothing_is_replaced(here, capsys):
         (["paint"], "invalid choice: 'paint'"),
         (["fit", "absent.png"], "absent.png: No such file"),
         (["fit", "photo.png", "--steps", "many"], "--steps"),
+        (["fit", "photo.png", "--seed", "-1"], "from 0 to 4294967295, got '-1'"),
+        (["fit", "photo.png", "--seed", "4294967296"], "--seed: a seed is a whole number"),
         (["fit", "photo.png", "--steps", "-1"], "`steps` must be at least 0, got -1"),
         (["fit", "photo.png", "--preset", "mona"], "invalid choice: 'mona'"),
         (["fit", "photo.png", "--activation", "zigzag"], "zigzag"),
@@ -189,7 +206,9 @@ def test_without_a_name_nothing_is_replaced(here, capsys):
         (["video", "net.safetensors", "-o", "a.mp4", "--steps", "3"], "--steps is for a picture"),
         (["info", "broken.png"], "broken.png"),
         (["info", "broken.safetensors"], "broken.safetensors"),
-        (["art", "one"], "invalid int value"),
+        (["art", "one"], "a seed is a whole number from 0"),
+        (["art", "1", "-o", "a.pgm"], "a.pgm: PGM is for 1 channel"),
+        (["render", "net.safetensors", "--bits", "16", "-o", "a.jpg"], "JPEG has no 16 bits"),
     ],
 )
 def test_a_users_error_is_one_line_and_2(here, network, capsys, argv, says):
@@ -199,6 +218,67 @@ def test_a_users_error_is_one_line_and_2(here, network, capsys, argv, says):
     before = sorted(here.iterdir())
     assert says in refused(capsys, *argv)
     assert sorted(here.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("channels", "name", "says"),
+    [(4, "a.jpg", "JPEG has no transparency"), (1, "a.ppm", "PPM for 3, got 1")],
+)
+def test_a_render_that_cannot_be_written_is_refused_before_the_fit(
+    here, monkeypatch, capsys, channels, name, says
+):
+    write_image("other.png", np.full((8, 8, channels), 0.5, np.float32))
+    monkeypatch.setattr("coordnet._fit.fit", None)  # which must not be reached
+    assert says in refused(capsys, "fit", "other.png", "--render", name, *SMALL)
+
+
+@pytest.mark.parametrize(
+    ("argv", "one", "other"),
+    [
+        (["-o", "x.safetensors", "--checkpoint", "x.safetensors"], "-o", "--checkpoint"),
+        (["--checkpoint", "photo.safetensors"], "-o", "--checkpoint"),
+        (["--render", "../HERE/photo.png"], "the picture", "--render"),
+        (["--checkpoint", "link.png"], "the picture", "--checkpoint"),
+        (["--mask", "mask.png", "--film", "mask.png"], "--mask", "--film"),
+        (["--render", "a.png", "--film", "./a.png"], "--film", "--render"),
+        (["--render", "a.png", "--report", "a.png"], "--render", "--report"),
+    ],
+)
+def test_no_file_is_written_twice_or_over_what_is_read(here, capsys, argv, one, other):
+    Path("link.png").symlink_to("photo.png")
+    before = Path("photo.png").read_bytes()
+    argv = [part.replace("HERE", here.name) for part in argv]
+    err = refused(capsys, "fit", "photo.png", *argv, *SMALL)
+    assert f": {one} and {other} are the same file" in err
+    assert Path("photo.png").read_bytes() == before
+
+
+def test_a_film_does_not_replace_its_source(here, capsys):
+    Image.new("L", (8, 8)).save("moving.gif")
+    err = refused(capsys, "video", "moving.gif", "-o", "moving.gif", *SMALL)
+    assert "the source and -o are the same file" in err
+
+
+@pytest.mark.parametrize("argv", [["info", "photo.png"], ["fit", "--help"]])
+def test_a_reader_of_stdout_may_leave(here, argv):
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "coordnet", *argv],
+        stdout=write, stderr=subprocess.PIPE, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device to write to")
+def test_what_cannot_be_printed_is_told(here):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "coordnet", "info", "photo.png"],
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=120, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (2, "coordnet: stdout: No space left on device\n")
 
 
 def test_a_bug_keeps_its_traceback(here, monkeypatch):

@@ -138,6 +138,6 @@ def test_a_broken_frame_is_named(tmp_path, damage):
     files = dump_frames(tmp_path, [noise] * 3)
     data = {"cut": files[1].read_bytes()[:500], "text": b"no picture", "empty": b""}[damage]
     files[1].write_bytes(data)
-    with pytest.raises(ValueError, match=r"0001\.png cannot be read as a frame"):
+    with pytest.raises(ValueError, match=r"0001\.png: cannot be read as a picture"):
         frames_to_video(tmp_path, tmp_path / "film.mp4")
     assert not (tmp_path / "film.mp4").exists()

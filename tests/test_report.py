@@ -121,6 +121,14 @@ def test_what_a_report_refuses(tmp_path):
     assert not path.exists()
 
 
+def test_a_large_picture_is_reduced_on_the_page(tmp_path):
+    image = picture(4, 1500)
+    net = cn.CoordNet(cn.Spec(width=4, depth=1, size=(4, 1500)))
+    page = write_report(tmp_path / "a.html", image, net).read_text()
+    assert page.count('width="1024" height="3"') == 4  # the network twice, picture, difference
+    assert f"{cn.psnr(cn.render(net), image):.2f} dB" in page
+
+
 def test_a_perfect_fit_has_a_page(tmp_path):
     net = cn.CoordNet(cn.Spec(width=4, depth=1, size=(24, 32)))
     path = write_report(tmp_path / "a.html", cn.render(net), net)
@@ -160,6 +168,11 @@ def test_film_arguments(tmp_path):
         film_fit(tmp_path / "a.gif", picture(), "no such preset")
     with pytest.raises(ValueError, match="extension"):
         film_fit(tmp_path / "a.xyz", picture(), TINY)
+    with pytest.raises(TypeError, match=r"no option 'step'; a fit's are steps, .* seed"):
+        film_fit(tmp_path / "a.gif", picture(), TINY, step=5)
+    with pytest.raises(TypeError, match="`frames` instead of `every`"):
+        film_fit(tmp_path / "a.gif", picture(), TINY, every=5)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_ticks_enclose_and_are_few():

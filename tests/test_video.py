@@ -193,6 +193,12 @@ def test_size_and_scaling(tmp_path):
     assert later[1][:, :10].max() == 0  # between bars
 
 
+@pytest.mark.parametrize("size", [np.int64(20), [20, 30], (np.int32(20), np.uint8(30))])
+def test_sizes_of_other_kinds(tmp_path, size):
+    frames, _ = write(tmp_path / "film.gif", [plain((1, 0, 0), 40, 60)], size=size)
+    assert frames[0].shape == (20, 30, 3)
+
+
 def test_quality(tmp_path):
     images = [waves(128, 128, phase / 3) for phase in range(4)]
     for extension in [".mp4", ".webm", ".webp"]:
@@ -216,6 +222,11 @@ def test_quality(tmp_path):
         ("film.gif", {"fps": 60}, r"fps must be 0\.1 to 50 for \.gif"),
         ("film.mp4", {"size": (0, 4)}, "size must be"),
         ("film.mp4", {"size": 0}, "size must be"),
+        ("film.mp4", {"size": 20.5}, r"whole numbers of at least 1, got 20\.5"),
+        ("film.mp4", {"size": "20"}, "size must be"),
+        ("film.mp4", {"size": (20,)}, "size must be"),
+        ("film.mp4", {"size": [20, 30, 3]}, "size must be"),
+        ("film.mp4", {"size": np.array([20, 30])}, "size must be"),
         ("film.mp4", {"quality": 101}, "quality must be 0 to 100"),
         ("film.gif", {"quality": 50}, "has no such setting"),
     ],

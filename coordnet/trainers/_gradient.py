@@ -1,6 +1,5 @@
 """Gradient descent by any optax transformation, with averaged weights to look at."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -39,7 +38,7 @@ class GradientState(NamedTuple):
     optimizer: Any
     average: Any
     key: PRNGKeyArray
-    count: Int[Array, ""]
+    steps: Int[Array, ""]
 
 
 @dataclass(frozen=True)
@@ -84,23 +83,28 @@ class Gradient:
             value_fn=lambda p: problem.loss_of(p, drawn),  # for line searches; free otherwise
         )
         params = optax.apply_updates(params, updates)
-        count = state.count + 1
+        steps = state.steps + 1
         average = state.average
         if self.average:
-            weight = (self.average + 1) / (self.average + count)
+            weight = (self.average + 1) / (self.average + steps)
             average = jax.tree.map(lambda a, p: a + weight * (p - a), average, params)
-        return GradientState(optimizer, average, key, count), params, {"loss": loss}
+        return GradientState(optimizer, average, key, steps), params, {"loss": loss}
 
     def shown(self, state: GradientState, params: Any) -> Any:
         """Return the averaged weights, or those of a schedule-free optimizer, or ``params``."""
-        if isinstance(state.optimizer, optax.contrib.ScheduleFreeState):
-            return optax.contrib.schedule_free_eval_params(state.optimizer, params)
+        # it may lie inside others, as in optax.chain(clip, schedule_free)
+        for part in jax.tree.leaves(state.optimizer, is_leaf=_is_schedule_free):
+            if _is_schedule_free(part):
+                return optax.contrib.schedule_free_eval_params(part, params)
         return params if state.average is None else state.average
 
 
-@lru_cache(maxsize=256)
+def _is_schedule_free(state: Any) -> bool:
+    return isinstance(state, optax.contrib.ScheduleFreeState)
+
+
 def adam(
-    rate: float = 1e-2,
+    rate: float | optax.Schedule = 1e-2,
     *,
     b1: float = 0.9,
     b2: float = 0.99,
@@ -111,24 +115,38 @@ def adam(
     """Return Adam with averaged weights; the same numbers give the same object.
 
     Args:
-        rate: The learning rate, constant after ``warmup`` steps.
+        rate: The learning rate, constant after ``warmup`` steps; or an optax schedule.
         b1: Decay of the mean gradient.
         b2: Decay of the mean square.
         average: See :class:`Gradient`.
         warmup: Steps over which the rate rises from 0.
         per_layer: Divide each layer's rate by sqrt(fan_in + 1).
 
-    >>> adam(1e-3) is adam(1e-3)
+    >>> adam(1e-3) is adam(rate=0.001, average=16)
     True
     """
+    if warmup and callable(rate):
+        msg = "`warmup` goes with a constant rate; give the schedule its own"
+        raise ValueError(msg)
+    return _adam(rate, b1, b2, average, warmup, per_layer)
+
+
+@lru_cache(maxsize=256)
+def _adam(
+    rate: float | optax.Schedule,
+    b1: float,
+    b2: float,
+    average: float,
+    warmup: int,
+    per_layer: bool,
+) -> Gradient:
     # tiny-cuda-nn's eps: entries of a grid that are seldom met must not be slowed by it
     parts = [optax.scale_by_adam(b1=b1, b2=b2, eps=1e-15)]
     if per_layer:
         parts.append(per_fan_in())
-    schedule: Callable[[Any], Any] | float = rate
-    if warmup:
-        schedule = optax.linear_schedule(0.0, rate, warmup)
-    parts.append(optax.scale_by_learning_rate(schedule))
+    if warmup and not callable(rate):
+        rate = optax.linear_schedule(0.0, rate, warmup)
+    parts.append(optax.scale_by_learning_rate(rate))
     return Gradient(optax.chain(*parts), average=average)
 
 
@@ -146,16 +164,18 @@ def per_fan_in() -> optax.GradientTransformation:
     0.5
     """
 
+    def names(path: tuple[Any, ...]) -> tuple[str, ...]:
+        return tuple(str(getattr(p, "key", getattr(p, "name", p))) for p in path)
+
     def layer(path: tuple[Any, ...]) -> tuple[str, ...]:
-        names = [str(getattr(p, "key", getattr(p, "name", p))) for p in path]
-        own = next((i for i, name in enumerate(names) if name in ("weight", "bias")), len(names))
-        return tuple(names[:own])
+        parts = names(path)
+        return parts[: next((i for i, p in enumerate(parts) if p in ("weight", "bias")), None)]
 
     def scale(updates: Any) -> Any:
         fan_in = {
             layer(path): leaf.shape[1]
             for path, leaf in jax.tree.leaves_with_path(updates)
-            if leaf.ndim == 2
+            if leaf.ndim == 2 and layer(path) != names(path)
         }
         return jax.tree.map_with_path(
             lambda path, u: u * (fan_in.get(layer(path), 0) + 1) ** -0.5, updates
@@ -175,10 +195,11 @@ def as_trainer(trainer: Trainer | optax.GradientTransformation) -> Trainer:
     """
     if isinstance(trainer, optax.GradientTransformation):
         return Gradient(trainer)
-    if all(hasattr(trainer, name) for name in ("init", "step", "shown")):
+    face = ("init", "step", "shown", "sampling")
+    if all(hasattr(trainer, name) for name in face) and not isinstance(trainer, type):
         return trainer
     msg = (
-        f"`trainer` must be a coordnet trainer or an optax transformation, got "
-        f"{type(trainer).__name__}; for example trainer=optax.adam(1e-3)"
+        "`trainer` must be an optax transformation, or a coordnet trainer with init, step, shown "
+        f"and sampling; got {trainer!r:.80}; for example trainer=optax.adam(1e-3)"
     )
     raise TypeError(msg)

@@ -46,11 +46,11 @@ def scale_by_irprop(
         sizes = jax.tree.map(lambda p: jnp.full_like(p, size), params)
         return IRpropState(sizes, jax.tree.map(jnp.zeros_like, params))
 
-    def update(updates: Any, state: IRpropState, params: Any = None) -> tuple[Any, IRpropState]:
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, IRpropState]:
         del params
 
         def one(g, s, before):
-            agreement = g * before
+            agreement = jnp.sign(g) * jnp.sign(before)  # a product could underflow
             factor = jnp.where(agreement > 0, grow, jnp.where(agreement < 0, shrink, 1.0))
             s = jnp.clip(s * factor, smallest, largest)
             g = jnp.where(agreement < 0, 0.0, g)
@@ -65,11 +65,25 @@ def scale_by_irprop(
     return optax.GradientTransformation(init, update)
 
 
-@lru_cache(maxsize=64)
-def rprop(size: float = 0.01, **rule: float) -> Gradient:
+def rprop(
+    size: float = 0.01,
+    *,
+    grow: float = 1.2,
+    shrink: float = 0.5,
+    smallest: float = 1e-6,
+    largest: float = 50.0,
+) -> Gradient:
     """Return the iRprop- trainer on the full picture; see :func:`scale_by_irprop`.
 
-    >>> rprop() is rprop()
+    The same numbers give the same object.
+
+    >>> rprop() is rprop(0.01)
     True
     """
-    return Gradient(scale_by_irprop(size, **rule), sampling="full")
+    return _rprop(size, grow, shrink, smallest, largest)
+
+
+@lru_cache(maxsize=64)
+def _rprop(size: float, grow: float, shrink: float, smallest: float, largest: float) -> Gradient:
+    rule = scale_by_irprop(size, grow=grow, shrink=shrink, smallest=smallest, largest=largest)
+    return Gradient(rule, sampling="full")
