@@ -39,7 +39,7 @@ def fingerprint(value: Any) -> str:
     return digest.hexdigest()[:16]
 
 
-def _describe(value: Any, add: Any, seen: dict[int, int]) -> None:
+def _describe(value: Any, add: Any, seen: dict[int, tuple[int, Any]]) -> None:
     add(type(value).__qualname__.encode())
     if isinstance(value, (np.ndarray, jax.Array)):
         array = np.asarray(_raw(value))
@@ -53,9 +53,10 @@ def _describe(value: Any, add: Any, seen: dict[int, int]) -> None:
         add(f"{getattr(value, '__module__', '')}.{value.__name__}".encode())
         return
     if id(value) in seen:  # met before, as a function that refers to itself
-        add(b"%d" % seen[id(value)])
+        add(b"%d" % seen[id(value)][0])
         return
-    seen[id(value)] = len(seen)
+    # kept alive with its number: the place in memory of what is gone belongs to another soon
+    seen[id(value)] = len(seen), value
     if isinstance(value, types.FunctionType):
         add(f"{value.__module__}.{value.__qualname__}".encode())
         children = [value.__code__, value.__defaults__, value.__kwdefaults__]

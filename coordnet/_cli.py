@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # what is left in the buffer must not be tried again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):  # `| head` has seen enough: that is no error
-            print(f"coordnet: stdout: {_one_line(error)}", file=sys.stderr)
+            print(f"coordnet: stdout: {error.strerror or error}", file=sys.stderr)
             return 2
     return code
 

@@ -37,7 +37,8 @@ class Snapshot(NamedTuple):
 
     Attributes:
         step: Updates made so far.
-        seconds: Of running so far, without compilation and without the caller's own time.
+        seconds: Of training so far: without compilation, looks at the picture like this one,
+            and the caller's own time.
         loss: Of the last step, on the pixels it saw.
         psnr: Of the whole picture rounded to 8 bits, in dB; of the fitted pixels where
             there is a mask.
@@ -182,10 +183,9 @@ class _Run:
 
     def snapshot(self) -> Snapshot:
         """Look at the network: its PSNR, and a copy of its weights."""
-        start = time.perf_counter()
+        # not counted in `seconds`: a film looks often, and must not learn less for it
         shown = _shown(self.plan.trainer, self.state, self.params)
         sums = np.asarray(_errors(self.problem, shown), np.float64).sum(axis=1)
-        self.seconds += time.perf_counter() - start
         psnr, hidden = (
             _psnr(total, samples) for total, samples in zip(sums, self.samples, strict=True)
         )
@@ -347,9 +347,9 @@ def _stream(
         else:
             run.stopped = "steps"
         if run.stopped or cadence.due(run.step, run.seconds):
-            before = run.seconds
+            before = time.perf_counter()
             shot = run.snapshot()
-            cadence.seconds, cadence.cost = run.seconds, run.seconds - before
+            cadence.seconds, cadence.cost = run.seconds, time.perf_counter() - before
             if shot.psnr == -math.inf:  # seen first here: the loss is that before the update
                 run.stopped = "diverged"
             if run.stopped is None and budget.psnr is not None and shot.psnr >= budget.psnr:
@@ -405,7 +405,7 @@ def fitting(
         net: A preset's name (``coordnet.PRESETS``), a ``Spec``, or any ``nnx.Module`` that
             maps ``(n, 2)`` points to ``(n, channels)``. ``"grid"`` when missing.
         steps: Stop at this step; counts from the first step of a checkpoint.
-        seconds: Stop after so many seconds of running, compilation not counted.
+        seconds: Stop after so many seconds of training, compilation and looks not counted.
         psnr: Stop at the first snapshot of at least this PSNR, in dB.
         patience: Stop when the PSNR has not risen for so many steps.
         every: Steps between snapshots, or the steps themselves; about twice a second when

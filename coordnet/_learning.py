@@ -13,7 +13,7 @@ from ._fit import Cadence, Snapshot, exhaust, fitting, start
 from ._nets import Spec, noted
 from ._plan import Budget
 from ._render import render
-from ._video import Film, Size, progress_steps
+from ._video import Film, Size, checked_size, progress_steps
 
 _LONGEST_SIDE = 720  # pixels of a film that was given no size
 _HOLD = 1.5  # seconds that the last frame stands still
@@ -37,8 +37,8 @@ def film_fit(
 
     The frames are even in the logarithm of the step, as the progress of a fit is, and are
     captioned with step and PSNR; the last one, the network returned, stands for a while. The
-    first Ctrl-C ends the fit and keeps the film so far. Each frame costs a look at the whole
-    picture, and that time counts as running.
+    first Ctrl-C ends the fit and keeps the film so far. Looking and drawing take time
+    that no budget counts.
 
     Args:
         path: The film, of a kind that ``Film`` writes.
@@ -73,7 +73,7 @@ def film_fit(
     started = start(options | {"image": image, "net": net})
     every = _filmed_steps(started.budget, frames)
     started = started._replace(cadence=Cadence(every, started.run.step, goal=False))
-    size = film_size(np.shape(image), _LONGEST_SIDE) if size is None else size
+    size = checked_size(size) or film_size(np.shape(image), _LONGEST_SIDE)
     with Film(path, fps=fps, size=size, quality=quality) as film:
 
         def add(shot: Snapshot) -> None:

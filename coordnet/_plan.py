@@ -105,7 +105,7 @@ def _network(
         spec = getattr(init, "spec", None)
         preset = preset_for(spec) if isinstance(spec, Spec) else PRESETS["siren"]
     elif net is None or isinstance(net, str):
-        name = net or "grid"
+        name = "grid" if net is None else net
         if name not in PRESETS:
             msg = f"preset {name!r} is unknown; known are {', '.join(PRESETS)}"
             raise ValueError(msg)

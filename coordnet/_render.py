@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from functools import partial
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import jax
@@ -122,7 +122,7 @@ def render(
             x = _padded(xs[left * samples :], columns * samples)
             block = np.asarray(_draw(graphdef, state, jnp.asarray(y), jnp.asarray(x), samples))
             if out is None:
-                out = np.empty((height, width, block.shape[-1]), np.float32)
+                out = _canvas((height, width, block.shape[-1]))
             place = out[top : top + rows * strips, left : left + columns]
             place[:] = block.reshape(-1, columns, block.shape[-1])[
                 : place.shape[0], : place.shape[1]
@@ -195,7 +195,8 @@ def _nearer(whole: Window, to: tuple[float, float], scale: float, t: float) -> W
     """Return the window of the zoom at ``t`` from 0 to 1; the target never leaves it."""
     zoomed = scale**t
     # moves with the shrinking of the window, so that the target seems to stand still
-    moved = 1.0 if scale == 1.0 else (1 - 1 / zoomed) / (1 - 1 / scale)
+    nearer = math.log(scale)
+    moved = math.expm1(-nearer * t) / math.expm1(-nearer) if nearer else t
     spans = []
     for (low, high), target in zip(whole, to, strict=True):
         middle = (low + high) / 2
@@ -213,6 +214,17 @@ def _frame(net: nnx.Module) -> _Frame | None:
     return None if size is None else _Frame(size, "centers")
 
 
+def _canvas(shape: tuple[int, int, int]) -> np.ndarray:
+    try:
+        return np.empty(shape, np.float32)
+    except MemoryError as error:
+        gigabytes = 4 * math.prod(shape) / 1e9
+        msg = (
+            f"`size` {shape[:2]} takes {gigabytes:,.1f} GB, more memory than there is; draw windows"
+        )
+        raise ValueError(msg) from error
+
+
 def _size(
     native: _Frame | None,
     size: int | tuple[int, int] | None,
@@ -221,6 +233,9 @@ def _size(
 ) -> tuple[int, int]:
     """Return the height and width to draw."""
     if window is not None:
+        if not isinstance(window, Window):
+            msg = f"`window` must be a coordnet.Window(x=(x0, x1), y=(y0, y1)), got {window!r}"
+            raise TypeError(msg)
         spans = [*window.x, *window.y]
         if not all(map(math.isfinite, spans)) or not all(b > a for a, b in window):
             msg = f"`window` must run from left to right and from top to bottom, got {window}"
@@ -245,7 +260,7 @@ def _size(
         )
         if size is None:
             times = 1.0 if scale is None else scale
-            if not (times > 0 and math.isfinite(times)):
+            if not (isinstance(times, Real) and times > 0 and math.isfinite(times)):
                 msg = f"`scale` must be above 0, got {scale!r}"
                 raise ValueError(msg)
             result = (max(1, round(high * times)), max(1, round(wide * times)))
@@ -286,6 +301,7 @@ def _tile(net: nnx.Module, height: int, width: int, samples: int) -> tuple[int, 
     values = _VALUES.get(jax.default_backend(), _VALUES_ELSEWHERE)
     pixels = max(1, values // breadth // samples**2)
     columns = min(width, max(pixels, -(-64 // samples)))
+    columns = -(-width // -(-width // columns))  # of tiles side by side, all equally wide
     return max(1, min(height, pixels // columns)), columns
 
 

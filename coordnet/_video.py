@@ -3,11 +3,10 @@
 import contextlib
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from numbers import Integral
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, SupportsIndex
 
 import av.error
 import numpy as np
@@ -20,7 +19,7 @@ from ._pillow import to_pillow
 from ._video_encoder import USUAL_QUALITY, Encoder, find_kind
 
 PathLike = str | os.PathLike[str]
-Size = int | tuple[int, int]
+Size = SupportsIndex | Sequence[SupportsIndex]  # numpy's integers and lists too
 LONGEST_HOLD = 600  # seconds; GIF stores at most 655 with one frame
 
 
@@ -72,7 +71,7 @@ class Film:
         self.frames = 0
         self._kind = find_kind(self.path)
         self._fps = _checked_fps(fps, self._kind.fastest, self.path)
-        self._size = _checked_size(size)
+        self._size = checked_size(size)
         self._quality = _checked_quality(quality, self._kind.settings is not None, self.path)
         if scaling not in ("smooth", "nearest"):
             msg = f'scaling must be "smooth" or "nearest", got {scaling!r}'
@@ -209,15 +208,22 @@ def _checked_fps(fps: int | float | Fraction, fastest: int, path: Path) -> Fract
     return Fraction(fps).limit_denominator(1001)  # 29.97 and 30000/1001 alike
 
 
-def _checked_size(size: Size | None) -> Size | None:
+def checked_size(size: Any) -> int | tuple[int, int] | None:
+    """Return a film's size in Python's own integers, or raise what is wrong with it.
+
+    >>> checked_size([np.int64(20), 30])
+    (20, 30)
+    """
     if size is None:
         return None
-    both = isinstance(size, tuple | list)
-    sides = tuple(size) if both else (size,)
-    if len(sides) != 1 + both or not all(isinstance(n, Integral) and n >= 1 for n in sides):
-        msg = f"size must be a height or (height, width), whole numbers of at least 1, got {size!r}"
-        raise ValueError(msg)
-    return (int(sides[0]), int(sides[1])) if both else int(sides[0])
+    if isinstance(size, int | np.integer) and size >= 1:
+        return int(size)
+    if isinstance(size, tuple | list) and len(size) == 2:
+        height, width = size
+        if all(isinstance(n, int | np.integer) and n >= 1 for n in size):
+            return int(height), int(width)
+    msg = f"size must be a height or (height, width), whole numbers of at least 1, got {size!r}"
+    raise ValueError(msg)
 
 
 def _checked_quality(quality: int | float | None, has_setting: bool, path: Path) -> float:

@@ -57,17 +57,21 @@ def keep(path: Path, made: Any, **how: Any) -> None:
 def resized(image: np.ndarray, size: tuple[int, int], how: Image.Resampling) -> np.ndarray:
     """Return a picture at ``size`` (height, width) by an interpolation of Pillow's."""
     planes = [Image.fromarray(np.ascontiguousarray(plane)) for plane in np.moveaxis(image, -1, 0)]
-    return np.stack([np.clip(p.resize(size[::-1], how), 0, 1) for p in planes], axis=-1)
+    height, width = size
+    enlarged = [np.asarray(plane.resize((width, height), how)) for plane in planes]
+    return np.clip(np.stack(enlarged, axis=-1), 0, 1)
 
 
-def curve(path: Path, fits: Mapping[str, Shots]) -> None:
-    """Draw the PSNR of fits against the logarithm of the seconds."""
+def curve(path: Path, fits: Mapping[str, Shots], levels: Mapping[str, float] | None = None) -> None:
+    """Draw the PSNR of fits against the logarithm of the seconds, and of what takes no time."""
     figure = cn.curves(*fits.values(), labels=list(fits))
     (axis,) = figure.axes
     axis.set_xscale("log")
     axis.xaxis.set_major_formatter("{x:g}")
     axis.set_xlabel("seconds of running")
-    axis.set_ylabel("PSNR (dB)")
+    for i, (label, psnr) in enumerate((levels or {}).items()):
+        axis.axhline(psnr, color="0.5", linestyle=("--", ":")[i % 2], label=label)
+    axis.legend()
     keep(path, figure)
 
 

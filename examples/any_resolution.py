@@ -14,10 +14,10 @@ X and Y are the middle of the near view, from 0 to 1 across and down.
 import time
 
 import numpy as np
+from _picture import keep, options, picture, resized
 from PIL import Image
 
 import coordnet as cn
-from _picture import keep, options, picture, resized
 
 NEAR = 32  # native pixels of the near view, which is drawn with 16 times as many
 

@@ -10,10 +10,10 @@ picture knew, and is then one more way to enlarge: bicubic interpolation is the 
 
 from functools import partial
 
+from _picture import curve, keep, options, picture, race, resized
 from PIL import Image
 
 import coordnet as cn
-from _picture import curve, keep, options, picture, race, resized
 
 
 def main() -> None:
@@ -27,24 +27,30 @@ def main() -> None:
         "half": cn.read_image(image, downscale=2),
         "a quarter": cn.read_image(image, downscale=4),
     }
+    bicubic = {
+        f"bicubic from {size}": resized(small, (height, width), Image.Resampling.BICUBIC)
+        for size, small in list(taught.items())[1:]
+    }
+    levels = {how: cn.psnr(image, enlarged) for how, enlarged in bicubic.items()}
+
+    looks = 24 if args.quick else 60
     for name in ("lenna", "grid"):
-        races, drawn, titles = {}, [image], ["the picture"]
+        races, drawn = {}, {"the picture": image}
         for size, small in taught.items():
-            shots = race(partial(cn.fitting, small, name, seconds=seconds), 24 if args.quick else 60)
+            shots = race(partial(cn.fitting, small, name, seconds=seconds), looks)
             # what counts is the full picture, which the small ones never showed
-            races[f"taught at {size}"] = [
-                shot._replace(psnr=cn.psnr(image, cn.render(shot.net, (height, width))))
-                for shot in shots
+            full = [cn.render(shot.net, (height, width)) for shot in shots]
+            shots = [
+                shot._replace(psnr=cn.psnr(image, each))
+                for shot, each in zip(shots, full, strict=True)
             ]
-            drawn.append(cn.render(shots[-1].net, (height, width)))
-            titles.append(f"taught at {size}: {races[f'taught at {size}'][-1].psnr:.1f} dB")
-            print(f"{name}, {titles[-1]}, {shots[-1].step:,} steps")
-        for size in ("half", "a quarter"):
-            drawn.append(resized(taught[size], (height, width), Image.Resampling.BICUBIC))
-            titles.append(f"bicubic from {size}: {cn.psnr(image, drawn[-1]):.1f} dB")
-            print(titles[-1])
-        keep(args.out / f"{name}.png", cn.show(*drawn, titles=titles, columns=3))
-        curve(args.out / f"{name}_curve.png", races)
+            races[f"taught at {size}"] = shots
+            drawn[f"taught at {size}: {shots[-1].psnr:.1f} dB"] = full[-1]
+            print(f"{name}, taught at {size}: {shots[-1].psnr:.1f} dB, {shots[-1].step:,} steps")
+        drawn |= {f"{how}: {levels[how]:.1f} dB": enlarged for how, enlarged in bicubic.items()}
+        figure = cn.show(*drawn.values(), titles=list(drawn), columns=3)
+        keep(args.out / f"{name}.png", figure)
+        curve(args.out / f"{name}_curve.png", races, levels)
 
 
 if __name__ == "__main__":

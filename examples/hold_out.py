@@ -12,9 +12,9 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from _picture import keep, options, patches, picture
 
 import coordnet as cn
-from _picture import keep, options, patches, picture
 
 PRESETS = ["grid", "tiny", "siren", "finer", "fourier", "wire", "mona_lisa_deep", "lenna"]
 
@@ -56,7 +56,9 @@ def sheet(image: np.ndarray, mask: np.ndarray, nets: dict[str, cn.CoordNet]):
 
 def draw_ranges(path: Path, found: dict[str, dict[str, cn.CoordNet]]) -> None:
     """Draw a line for each preset, from the PSNR of the hidden pixels to that of the shown."""
-    figure, axes = plt.subplots(1, len(found), figsize=(11, 4), sharex=True, sharey=True, layout="constrained")
+    figure, axes = plt.subplots(
+        1, len(found), figsize=(11, 4), sharex=True, sharey=True, layout="constrained"
+    )
     for axis, (hidden, nets) in zip(axes, found.items(), strict=True):
         rows = np.arange(len(nets))
         shown, unseen = np.array([(n.fitted.psnr, n.fitted.hidden_psnr) for n in nets.values()]).T

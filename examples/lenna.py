@@ -19,9 +19,9 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from _picture import curve, film_race, keep, options, picture, race
 
 import coordnet as cn
-from _picture import curve, film_race, keep, options, picture, race
 
 
 def main() -> None:
@@ -35,9 +35,9 @@ def main() -> None:
     small = race(partial(cn.fitting, image, "lenna", seconds=seconds))
     # As it is today: the default network, as long.
     large = race(partial(cn.fitting, image, seconds=seconds))
-    original_tool = fann(image, small[-1], seconds)
+    original_tool = fann(image, network(small), seconds)
 
-    counts = [f"{parameters(shots):,} weights" for shots in (small, large)]
+    counts = [f"{network(shots).spec.parameters:,} weights" for shots in (small, large)]
     passed = next((shot for shot in large if shot.psnr > small[-1].psnr), large[-1])
     print(
         f"{counts[0]}: {small[-1].psnr:.1f} dB after {small[-1].step:,} steps, "
@@ -67,18 +67,20 @@ def main() -> None:
     film_race(args.out / "learning.mp4", racers, frames=60 if args.quick else 125)
 
 
-def parameters(shots: list[cn.Snapshot]) -> int:
-    return shots[-1].net.spec.parameters
+def network(shots: list[cn.Snapshot]) -> cn.CoordNet:
+    net = shots[-1].net
+    assert isinstance(net, cn.CoordNet)  # a snapshot may also hold somebody's own module
+    return net
 
 
-def fann(image: np.ndarray, shot: cn.Snapshot, seconds: float) -> list[cn.Snapshot]:
+def fann(image: np.ndarray, like: cn.CoordNet, seconds: float) -> list[cn.Snapshot]:
     """Train the same network by FANN's own Rprop from the same first weights."""
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
     tool = importlib.import_module("fann")
     if tool.why_missing():
         print(tool.why_missing(), "- its curve is left out")
         return []
-    start = cn.CoordNet(shot.net.spec)  # of seed 0, as the fit's
+    start = cn.CoordNet(like.spec)  # of seed 0, as the fit's
     layers = [(layer.weight[...], layer.bias[...]) for layer in start.layers]
     # its usual error function drives large errors harder; "linear" is the squared error
     net = tool.Fann(layers, error="linear")
@@ -88,7 +90,7 @@ def fann(image: np.ndarray, shot: cn.Snapshot, seconds: float) -> list[cn.Snapsh
         (error,) = net.train(data, epochs=1)
         taken = time.perf_counter() - began
         psnr = float(-10 * np.log10(error))
-        shots.append(cn.Snapshot(len(shots) + 1, taken, error, psnr, None, shot.net))
+        shots.append(cn.Snapshot(len(shots) + 1, taken, error, psnr, None, like))
     print(f"FANN: {shots[-1].psnr:.1f} dB after {len(shots):,} steps, {seconds:.0f} s")
     return shots
 

@@ -15,18 +15,18 @@ reason to put anything sensible where nothing was asked.
 each layer's rate 0.1 / sqrt(fan_in + 1).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import optax
+from _picture import curve, film_race, keep, options, patches, picture, race
 
 import coordnet as cn
-from _picture import curve, film_race, keep, options, patches, picture, race
 from coordnet.trainers import per_fan_in
 
-Fit = Callable[..., object]
+Fit = Callable[..., Iterator[cn.Snapshot]]
 
 # The source follows the gradient of half the sum over the channels of the squared errors; the
 # loss here is the mean over three channels, of which it is three halves.
@@ -74,8 +74,9 @@ def wide_against_deep(
     racers = {label: race(partial(fit, image, mask=mask), 60) for label, fit in fits.items()}
     ends = {label: shots[-1] for label, shots in racers.items()}
     for label, end in ends.items():
-        weights = end.net.spec.parameters
-        print(f"{label}: {weights:,} weights, {end.psnr:.1f} dB after {end.step:,} steps")
+        assert isinstance(end.net, cn.CoordNet)  # a snapshot may also hold somebody's own module
+        weights = f"{end.net.spec.parameters:,} weights"
+        print(f"{label}: {weights}, {end.psnr:.1f} dB after {end.step:,} steps")
     figure = cn.show(
         image,
         *(cn.render(end.net) for end in ends.values()),
@@ -101,6 +102,8 @@ def hidden_parts(out: Path, image: np.ndarray, fits: dict[str, Fit]) -> None:
         "half of the pixels": rng.random(image.shape[:2]) < 0.5,
         "a quarter, in patches": patches(image.shape[:2], share=0.25, side=14, seed=2012),
     }
+    # where it was shown, the picture is drawn pale and grey, so that the inventions stand out
+    pale = 0.6 + 0.4 * cn.read_image(image, grey=True)
     drawn, titles, invented = [], [], []
     for hidden, mask in masks.items():
         shown = mask[..., None]
@@ -112,8 +115,6 @@ def hidden_parts(out: Path, image: np.ndarray, fits: dict[str, Fit]) -> None:
             drawn.append(drawing)
             titles.append(f"{label}\n{end.psnr:.1f} dB shown, {end.hidden_psnr:.1f} dB hidden")
             print(f"{hidden}: {titles[-1]}".replace("\n", ": "))
-            # the picture where it was shown, pale and grey, so that the inventions stand out
-            pale = 0.6 + 0.4 * cn.read_image(image, grey=True)
             invented.append(np.where(shown, pale, drawing))
     columns = 1 + len(fits)
     keep(out / "hidden.png", cn.show(*drawn, titles=titles, columns=columns))

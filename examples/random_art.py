@@ -12,10 +12,10 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from _picture import keep, options
 from flax import nnx
 
 import coordnet as cn
-from _picture import keep, options
 
 # What folds the plane, how deep and how hard, is the hand; the seed is the picture.
 HANDS = {

@@ -10,9 +10,9 @@ X and Y are the place to fly to, from 0 to 1 across and down.
 """
 
 import numpy as np
+from _picture import keep, options, picture
 
 import coordnet as cn
-from _picture import keep, options, picture
 
 
 def main() -> None:

@@ -186,7 +186,10 @@ def test_without_a_name_nothing_is_replaced(here, capsys):
         (["fit", "photo.png", "--steps", "many"], "--steps"),
         (["fit", "photo.png", "--seed", "-1"], "from 0 to 4294967295, got '-1'"),
         (["fit", "photo.png", "--seed", "4294967296"], "--seed: a seed is a whole number"),
-        (["fit", "photo.png", "--steps", "-1"], "`steps` must be at least 0, got -1"),
+        (
+            ["fit", "photo.png", "--steps", "-1"],
+            "`steps` must be a whole number of at least 0, got -1",
+        ),
         (["fit", "photo.png", "--preset", "mona"], "invalid choice: 'mona'"),
         (["fit", "photo.png", "--activation", "zigzag"], "zigzag"),
         (["fit", "photo.png", "--sampling", "some"], "some"),

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from small_fits import SPEC, picture, python
+from small_fits import SPEC, ask, picture, python
 
 from coordnet import CoordNet
 from coordnet._problem import (
@@ -136,8 +136,8 @@ def test_one_visible_pixel():
     mask[2, 7] = True
     for sampled in (Full(16), Pixels(20)):
         problem, params, rebuild = build(image, sampled=sampled, mask=mask)
-        (shown,) = rebuild(params)(centers(6, 9)[[2 * 9 + 7]])
-        expected = float(np.mean((np.asarray(shown) - image[2, 7]) ** 2))
+        (shown,) = ask(rebuild(params), centers(6, 9)[[2 * 9 + 7]])
+        expected = float(np.mean((shown - image[2, 7]) ** 2))
         # one pixel's three terms: nothing but rounding
         assert float(step(problem, params, KEY)[0]) == pytest.approx(expected, rel=1e-6)
 
@@ -148,7 +148,9 @@ def test_strips_that_meet_hidden_pixels_alone_divide_by_no_zero():
     problem, params, _ = build(image, sampled=Strips(8), mask=mask)
     for seed in range(30):
         loss, gradient = step(problem, params, jax.random.key(seed))
-        assert np.isfinite([float(loss), *(float(v.sum()) for v in jax.tree.leaves(gradient))]).all()
+        assert np.isfinite(
+            [float(loss), *(float(v.sum()) for v in jax.tree.leaves(gradient))]
+        ).all()
 
 
 # --- which pixels ---------------------------------------------------------------------
@@ -216,11 +218,11 @@ def test_a_sampled_loss_is_the_mean_over_its_batch():
     image = picture(23, 31)
     for sampled in (Pixels(100), Strips(200)):
         problem, params, rebuild = build(image, sampled=sampled)
-        batch = problem.batch(KEY)
+        batch = jax.jit(Problem.batch)(problem, KEY)
         ys, xs = np.asarray(batch.ys), np.asarray(batch.xs)
         if isinstance(sampled, Strips):
             ys, xs = (v.ravel() for v in np.meshgrid(ys, xs, indexing="ij"))
-        shown = np.asarray(rebuild(params)(np.stack([xs, ys], axis=-1)), np.float64)
+        shown = ask(rebuild(params), np.stack([xs, ys], axis=-1)).astype(np.float64)
         truth = np.asarray(batch.target).reshape(3, -1).T
         # float32 against float64 means of some hundred terms
         assert float(step(problem, params, KEY)[0]) == pytest.approx(
@@ -270,7 +272,7 @@ def test_squared_errors_are_those_of_8_bits(size, masked):
     image = picture(*size) * 1.4 - 0.2  # beyond 0 and 1, where both are clipped
     mask = np.random.default_rng(4).random(size) < 0.6 if masked else None
     problem, params, rebuild = build(image, sampled=Full(100), mask=mask)
-    shown = np.asarray(rebuild(params)(centers(*size))).reshape(image.shape)
+    shown = ask(rebuild(params), centers(*size)).reshape(image.shape)
     levels = [np.rint(np.clip(v, 0, 1) * 255).astype(int) for v in (shown, image)]
     error = ((levels[0] - levels[1]) ** 2).sum(axis=2)
     inside = np.ones(size, bool) if mask is None else mask

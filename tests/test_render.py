@@ -4,18 +4,19 @@ import dataclasses
 import io
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 from PIL import Image
-from small_fits import SPEC, Mine, as_users_run_it, picture, python
+from small_fits import SPEC, Mine, as_users_run_it, ask, picture, python
 
 import coordnet as cn
 from coordnet import _render
 from coordnet._color import to_uint8
 from coordnet._plan import split
-from coordnet._problem import Full, make_problem
+from coordnet._problem import Full, Problem, make_problem
 
 NATIVE = (24, 36)
 
@@ -32,7 +33,8 @@ def axis(n, full, longest, coordinates):
     if coordinates == "centers":
         return [(2 * u + 1 - full) / longest for u in native]
     if full == 1:
-        return [0.0 for _ in native] if n == 1 else None
+        assert n == 1
+        return [0.0]
     unit = [u / (full - 1) for u in native]
     return unit if coordinates == "unit" else [2 * u - 1 for u in unit]
 
@@ -40,7 +42,7 @@ def axis(n, full, longest, coordinates):
 def by_points(net, ys, xs):
     """Ask a network point by point, row by row."""
     points = np.array([(x, y) for y in ys for x in xs], np.float32)
-    image = np.asarray(net(points)).reshape(len(ys), len(xs), -1)
+    image = ask(net, points).reshape(len(ys), len(xs), -1)
     return np.clip(image, 0, 1)
 
 
@@ -51,7 +53,7 @@ def box_mean(image, times):
 
 # --- what is drawn ----------------------------------------------------------------------
 @pytest.mark.parametrize("coordinates", ["centers", "edges", "unit"])
-@pytest.mark.parametrize("size", [(24, 36), (48, 72), (31, 50), (24, 100)])
+@pytest.mark.parametrize("size", [(24, 36), (31, 100)])
 def test_a_render_is_the_network_at_the_pixel_centres(coordinates, size):
     net = lively(coordinates=coordinates)
     ys, xs = (axis(n, full, 36, coordinates) for n, full in zip(size, NATIVE, strict=True))
@@ -62,8 +64,9 @@ def test_a_render_is_the_network_at_the_pixel_centres(coordinates, size):
     np.testing.assert_allclose(image, by_points(net, ys, xs), atol=3e-5)
 
 
-@pytest.mark.parametrize("encoding", ["none", "fourier(features=8)", "grid(levels=(4,9))"])
-@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize(
+    ("encoding", "channels"), [("none", 1), ("fourier(features=8)", 3), ("grid(levels=(4,9))", 4)]
+)
 def test_encodings_and_channels(encoding, channels):
     net = lively(encoding=encoding, channels=channels, activation="tanh")
     ys, xs = (axis(n, full, 36, "centers") for n, full in zip((30, 40), NATIVE, strict=True))
@@ -83,14 +86,16 @@ def test_the_native_render_is_what_a_fit_measures():
     net = lively()
     graphdef, params, rest = split(net)
     problem = make_problem(image, graphdef, rest, sampled=Full(100))
-    measured = float(problem.squared_errors(params).sum())
+    measured = float(jax.jit(Problem.squared_errors)(problem, params).sum())
     error = (to_uint8(cn.render(net)).astype(float) - to_uint8(image)) ** 2
     # one value within a float32 rounding of a half may round to the other side
     assert abs(measured - error.sum()) < 512
 
 
-@pytest.mark.parametrize("values", [16, 16 * 40, 16 * 700, 16 * 3000])
-@pytest.mark.parametrize("size", [(48, 72), (37, 101), (8, 12), (3, 70)])
+@pytest.mark.parametrize(
+    ("values", "size"),
+    [(16, (37, 101)), (16 * 40, (48, 72)), (16 * 700, (37, 101)), (16, (8, 12)), (16, (3, 70))],
+)
 def test_tiles_do_not_show(monkeypatch, values, size):
     net = lively()
     whole = cn.render(net, size)
@@ -178,8 +183,9 @@ def test_a_window_by_points():
 
 
 # --- minification -----------------------------------------------------------------------
-@pytest.mark.parametrize("times", [2, 3, 4, 12])
-@pytest.mark.parametrize("coordinates", ["centers", "edges", "unit"])
+@pytest.mark.parametrize(
+    ("times", "coordinates"), [(2, "centers"), (12, "centers"), (3, "edges"), (4, "unit")]
+)
 def test_a_smaller_picture_is_the_mean_over_each_pixel(times, coordinates):
     net = lively(coordinates=coordinates)
     ys, xs = (axis(n, n, 36, coordinates) for n in NATIVE)  # one point for each native pixel
@@ -220,9 +226,9 @@ class Checkerboard(nnx.Module):
         return jnp.repeat((square % 2)[:, None].astype(jnp.float32), 3, axis=1)
 
 
-@pytest.mark.parametrize("size", [(48, 48), (32, 48), (16, 24), (1, 1)])
+@pytest.mark.parametrize("size", [(48, 48), (12, 24), (1, 1)])
 def test_a_fine_checkerboard_becomes_grey(size):
-    # 2 x 2, 3 x 2, 6 x 4 squares in each pixel: half of them white (points alone: all or none)
+    # 2 x 2, 8 x 4, all squares in each pixel: half of them white (points alone: all or none)
     image = cn.render(Checkerboard(), size)
     np.testing.assert_allclose(image, 0.5, atol=1e-6)  # means of zeros and ones
     native = cn.render(Checkerboard())
@@ -235,14 +241,15 @@ def test_a_window_is_antialiased_by_what_it_holds():
     np.testing.assert_allclose(cn.render(Checkerboard(), (24, 24), window=half), 0.5, atol=1e-6)
 
 
-@pytest.mark.parametrize("coordinates", ["centers", "edges", "unit"])
-@pytest.mark.parametrize("native", [(1, 40), (40, 1), (1, 1)])
+@pytest.mark.parametrize(
+    ("coordinates", "native"),
+    [("centers", (1, 40)), ("edges", (40, 1)), ("edges", (1, 1)), ("unit", (1, 40))],
+)
 def test_sides_of_one_pixel(coordinates, native):
     net = lively(size=native, coordinates=coordinates)
     image = cn.render(net)
     ys, xs = (axis(n, n, max(native), coordinates) for n in native)
     np.testing.assert_allclose(image, by_points(net, ys, xs), atol=3e-5)  # as above
-    assert cn.render(net, (3, 7)).shape == (3, 7, 3)
     assert np.isfinite(cn.render(net, scale=3)).all()
 
 
@@ -281,7 +288,7 @@ print((kilobytes("VmHWM") - before) * 1024 - image.nbytes)
     [
         ("grid", 512, (4096, 4096)),
         ("mona_lisa_shallow", 64, (512, 512)),  # 6000 wide
-        ("tiny", 8192, (3, 3)),  # 2731 x 2731 points in each pixel
+        ("lenna", 8192, (3, 3)),  # 2731 x 2731 points in each pixel
     ],
 )
 def test_memory_stays_bounded(preset, native, size):
@@ -330,7 +337,7 @@ def test_zooming_out_and_standing_still(windows):
     spans = [w.x for w, _ in windows]
     assert spans[0] == pytest.approx((-1, 1))
     assert spans[1] == pytest.approx((-2, 2))
-    assert spans[2] == pytest.approx((-1, 1))
+    assert spans[2] == pytest.approx((-1, 1))  # the whole first, here too
     assert spans[3] == pytest.approx((-0.5, 1.5))
     list(cn.zoom(lively(), frames=1))
     assert windows[-1][0].x == (-1, 1)
@@ -371,7 +378,7 @@ def test_a_zoom_that_cannot_be_says_so_at_once(options, said):
 # --- how a notebook shows a network -----------------------------------------------------
 @pytest.mark.parametrize(
     ("native", "shown"),
-    [((24, 36), (24, 36)), ((512, 100), (512, 100)), ((600, 1200), (256, 512)), ((900, 1), (512, 1))],
+    [((24, 36), (24, 36)), ((512, 40), (512, 40)), ((200, 1200), (85, 512)), ((900, 1), (512, 1))],
 )
 def test_a_network_shows_itself_as_a_png(native, shown):
     net = lively(size=native, activation="tanh")
