@@ -13,7 +13,8 @@ class Preset(NamedTuple):
     """How a named network is made and fitted.
 
     ``spec(height, width, channels)`` describes it for a picture; ``trainer`` and
-    ``sampling`` fit it, for ``steps`` when the caller gives no budget.
+    ``sampling`` fit it, for ``steps`` when the caller gives no budget. ``about`` says what
+    it is and whose.
     """
 
     spec: Callable[[int, int, int], Spec]

@@ -11,4 +11,6 @@ with cn.Film("docs/learning.webp", fps=8, quality=60) as film:
         face = cn.render(shot.net, (200, 200), window=cn.Window((-0.45, 0.25), (-0.75, -0.05)))
         whole = cn.render(shot.net, 200)
         film.add(np.concatenate([whole, face], axis=1), f"step {shot.step}  {shot.psnr:.1f} dB")
-    film.add(np.concatenate([whole, face], axis=1), f"step {shot.step}  {shot.psnr:.1f} dB", repeat=12)
+    film.add(
+        np.concatenate([whole, face], axis=1), f"step {shot.step}  {shot.psnr:.1f} dB", repeat=12
+    )

@@ -84,7 +84,8 @@ def film_race(
     path: Path, racers: Mapping[str, Shots], height: int = 400, frames: int = 125
 ) -> None:
     """Film fits side by side on one clock that runs by the logarithm of the seconds."""
-    start = max(shots[0].seconds for shots in racers.values())
+    # the clock starts when all have made a step: there is no logarithm of nothing
+    start = max(next(s.seconds for s in shots if s.seconds > 0) for shots in racers.values())
     end = max(shots[-1].seconds for shots in racers.values())
     drawn: dict[str, tuple[cn.Snapshot, np.ndarray]] = {}
 

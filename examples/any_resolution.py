@@ -48,6 +48,7 @@ def main() -> None:
 def around(image: np.ndarray, at: tuple[float, float], side: int) -> np.ndarray:
     """Return top, left, bottom, right of a square around a place, as shares of the picture."""
     size = np.array(image.shape[:2])
+    side = min(side, *size)
     start = np.clip(np.round(size * at[::-1] - side / 2), 0, size - side)
     return np.concatenate([start, start + side]) / np.tile(size, 2)
 
@@ -60,7 +61,7 @@ def cut(image: np.ndarray, box: np.ndarray) -> np.ndarray:
 def near(image: np.ndarray, net: cn.CoordNet, box: np.ndarray):
     """Draw a window 16 times as large as its pixels, beside two interpolations of them."""
     height, width, _ = image.shape
-    side = 16 * NEAR
+    side = min(16 * NEAR, 16 * height, 16 * width)
     # in a network's coordinates the longer side of the picture runs from -1 to 1
     top, left, bottom, right = (2 * box - 1) * np.tile([height, width], 2) / max(height, width)
     window = cn.Window(x=(left, right), y=(top, bottom))

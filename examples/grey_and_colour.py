@@ -19,9 +19,9 @@ def main() -> None:
     parser = options(__file__, __doc__)
     parser.add_argument("--presets", nargs="+", default=["lenna", "siren"], metavar="NAME")
     parser.add_argument("--seeds", type=int, help="how many (3)")
-    parser.add_argument("--steps", type=int, help="of each fit (1000)")
+    parser.add_argument("--steps", type=int, help="of each fit (500)")
     args = parser.parse_args()
-    steps = args.steps or (60 if args.quick else 1000)
+    steps = args.steps or (60 if args.quick else 500)
     seeds = args.seeds or (1 if args.quick else 3)
     image = picture(args, "lenna.png", side=256, quick_side=96)
     if image.shape[2] == 1:

@@ -84,7 +84,9 @@ def fann(image: np.ndarray, like: cn.CoordNet, seconds: float) -> list[cn.Snapsh
     layers = [(layer.weight[...], layer.bias[...]) for layer in start.layers]
     # its usual error function drives large errors harder; "linear" is the squared error
     net = tool.Fann(layers, error="linear")
-    data = tool.Data(cn.grid(*image.shape[:2], coordinates="edges"), image.reshape(-1, 3))
+    data = tool.Data(
+        cn.grid(*image.shape[:2], coordinates="edges"), image.reshape(-1, image.shape[2])
+    )
     shots, began = [], time.perf_counter()
     while not shots or shots[-1].seconds < seconds:
         (error,) = net.train(data, epochs=1)

@@ -66,7 +66,7 @@ class Mine(nnx.Module):
 _compiled = 0
 
 
-def _count(event: str, seconds: float, **_: object) -> None:
+def _count(event: str, duration_secs: float, **kwargs: str | int) -> None:
     global _compiled
     _compiled += event == "/jax/core/compile/backend_compile_duration"
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -41,7 +42,7 @@ def options(**more):
     return {"trainer": RATE, "sampling": "pixels(points=128)", "seed": 3} | more
 
 
-def fit(image=IMAGE, net=SPEC, **more):
+def fit(image=IMAGE, net: Any = SPEC, **more):
     return cn.fit(image, net, **options(**more))
 
 
@@ -135,8 +136,8 @@ def path(tmp_path):
 def test_a_finished_checkpoint_returns_at_once(path, monkeypatch):
     first = fit(steps=40, every=10, checkpoint=path)
     before = path.read_bytes()
-    # a key from a file is one tiny program, once in a process
-    jax.random.wrap_key_data(jnp.zeros(2, jnp.uint32))
+    # reading a key from a file compiles one copy of two numbers, once in a process
+    fit(steps=40, every=10, checkpoint=path)
 
     def no_training(*_):
         pytest.fail("it trains")
@@ -225,9 +226,10 @@ def test_an_interrupt_inside_a_step_saves_nothing_half_moved(path, monkeypatch):
     calls = []
 
     def interrupted(trainer, params, state, problem, steps):
+        step = sum(calls)
         out = advance(trainer, params, state, problem, steps)
         calls.append(steps)
-        if len(calls) < 6:
+        if step < 5 or step % 4 == 0:  # to be met where there is something to save
             return out
 
         class Late:
@@ -246,7 +248,7 @@ def test_an_interrupt_inside_a_step_saves_nothing_half_moved(path, monkeypatch):
 
 
 def test_a_fit_that_diverges_keeps_the_last_good_checkpoint(path):
-    bursting = optax.sgd(lambda count: jnp.where(count < 12, 5e-2, jnp.nan))
+    bursting = optax.sgd(lambda count: jnp.where(jnp.asarray(count) < 12, 5e-2, jnp.nan))
     with pytest.warns(cn.DivergedWarning):
         fit(trainer=bursting, steps=40, every=4, checkpoint=path, checkpoint_every=8)
     assert step_of(path) == 8
@@ -504,10 +506,10 @@ def test_a_fingerprint_is_the_same_in_every_process():
 
 def test_a_module_with_a_function_in_it_is_the_same_in_every_process():
     mine = Mine()
-    mine.activation = lambda x: x  # its text says where it lies in memory
+    setattr(mine, "activation", lambda x: x)  # noqa: B010, the class knows none; its text says where it lies in memory
     with as_users_run_it():
         plan, _ = _plan.make_plan(IMAGE, mine)
     text = str(nnx.split(mine)[0])
     assert " at 0x" in text  # else this test has nothing to hold
-    mine.activation = lambda x: x
+    setattr(mine, "activation", lambda x: x)  # noqa: B010
     assert _plan.make_plan(IMAGE, mine)[0].belongs == plan.belongs

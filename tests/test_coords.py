@@ -139,9 +139,7 @@ def test_windows_side_by_side_are_the_whole():
     whole = Window(x=(-0.5, 0.7), y=(0.1, 0.9))
     left, right = whole._replace(x=(-0.5, 0.1)), whole._replace(x=(0.1, 0.7))
     halves = [lattice((6, 8), window=w)[1] for w in (left, right)]
-    np.testing.assert_allclose(
-        np.concatenate(halves), lattice((6, 16), window=whole)[1], atol=1e-6
-    )
+    np.testing.assert_allclose(np.concatenate(halves), lattice((6, 16), window=whole)[1], atol=1e-6)
 
 
 @pytest.mark.parametrize("coordinates", CONVENTIONS)

@@ -34,6 +34,10 @@ FRAMES = [
 ]
 
 
+def f4(values):
+    return np.asarray(values, np.float32)
+
+
 def tables_of(made, seed=0):
     """Tables of numbers near 1, so that an error is not small because the tables are."""
     shapes = jax.eval_shape(made.init, jax.random.key(0))
@@ -68,6 +72,7 @@ def test_points_and_lattice_agree_compiled_and_outside_the_frame(text):
     ys, xs = (jnp.asarray(v) for v in lattice((23, 31), window=Window((-1.5, 1.2), (-0.9, 1.1))))
     y, x = (v.ravel() for v in jnp.meshgrid(ys, xs, indexing="ij"))
     by_points = jax.jit(made.points)(tables, y, x)
+    assert made.lattice is not None
     by_lattice = jax.jit(made.lattice)(tables, ys, xs)
     assert np.isfinite(by_points).all()
     np.testing.assert_allclose(by_points, by_lattice.reshape(by_points.shape), atol=1e-5)
@@ -81,7 +86,9 @@ def test_gradients_of_points_and_lattice_agree(text):
     y, x = (v.ravel() for v in jnp.meshgrid(ys, xs, indexing="ij"))
     cotangent = jnp.asarray(np.random.default_rng(1).normal(size=(made.features, 9 * 14)), "f4")
     (a,) = jax.vjp(lambda t: made.points(t, y, x), tables)[1](cotangent)
-    back = jax.vjp(lambda t: made.lattice(t, ys, xs), tables)[1]
+    of_lattice = made.lattice
+    assert of_lattice is not None
+    back = jax.vjp(lambda t: of_lattice(t, ys, xs), tables)[1]
     (b,) = back(cotangent.reshape(-1, 9, 14))
     for name in tables:
         assert np.abs(a[name]).max() > 0.1
@@ -99,7 +106,7 @@ def test_none_is_x_and_y():
 
 def test_octaves_by_formula():
     made = encoding("octaves(octaves=3)", frame((5, 5)))
-    ys, xs = np.float32([-0.7, 0.1, 0.9]), np.float32([0.3, -1.0, 0.25])
+    ys, xs = f4([-0.7, 0.1, 0.9]), f4([0.3, -1.0, 0.25])
     shown = np.asarray(made.points({}, jnp.asarray(ys), jnp.asarray(xs)))
     rows = [
         f(np.pi * 2**k * v) if f else v
@@ -136,8 +143,9 @@ def test_fourier_pairs_are_cosine_and_sine_of_one_wave_and_seeded():
     assert np.abs(a - values("fourier(features=64,seed=2)")).max() > 0.5
 
 
-def positions(cells, low, high, v):
+def positions(cells, span, v):
     """Coordinates in cells, held inside the frame, in float64."""
+    low, high = span
     t = (v.astype(np.float64) - low) * cells / (high - low)
     return np.clip(t, 0, cells)
 
@@ -150,7 +158,7 @@ def test_linear_grid_is_linear_interpolation(size, coordinates):
     rows, columns = (n - 1 for n in table.shape[1:])  # cells
     ys, xs = lattice((9, 14), native=size, coordinates=coordinates)
     by_points, by_lattice = both_ways(made, {"level0": table}, ys, xs)
-    ty, tx = positions(rows, *whole.y, ys), positions(columns, *whole.x, xs)
+    ty, tx = positions(rows, whole.y, ys), positions(columns, whole.x, xs)
     at = np.stack(np.meshgrid(ty, tx, indexing="ij"))
     for shown in (by_points, by_lattice):
         for feature, values in zip(shown, np.asarray(table, np.float64), strict=True):
@@ -174,7 +182,7 @@ def test_quadratic_grid_is_a_b_spline(size, coordinates):
     def basis(cells, span, v):
         # the spline of node k is centred at k - 1/2 of a cell and 3 cells wide
         knots = np.arange(cells + 5) - 2.0
-        return BSpline(knots, np.eye(cells + 2), 2)(positions(cells, *span, v))
+        return BSpline(knots, np.eye(cells + 2), 2)(positions(cells, span, v))
 
     by, bx = basis(rows, whole.y, ys), basis(columns, whole.x, xs)
     np.testing.assert_allclose(by.sum(axis=1), 1, atol=1e-12)
@@ -183,7 +191,7 @@ def test_quadratic_grid_is_a_b_spline(size, coordinates):
     np.testing.assert_allclose(by_lattice, expected, atol=1e-5)
 
 
-AROUND = np.float32([*np.linspace(-2.5, 2.5, 41), -1.25, 1.25, -0.5, 0.999999, 1.000001])
+AROUND = f4([*np.linspace(-2.5, 2.5, 41), -1.25, 1.25, -0.5, 0.999999, 1.000001])
 
 
 @given(st.integers(1, 2**20), st.sampled_from([1, 2]), st.floats(-2, 1), st.floats(0.25, 3))
@@ -290,8 +298,8 @@ def test_hashed_values_by_hand():
         ("fourier(sigma='a')", "sigma must be a finite number"),
         ("fourier(sigma=1e300)", "sigma must be a finite number"),
         ("fourier(seed=-1)", "seed at least 0"),
-        ("octaves(octaves=0)", "from 1 to 20, got 0"),
-        ("octaves(octaves=21)", "from 1 to 20, got 21"),
+        ("octaves(octaves=0)", "from 1 to 12, got 0"),
+        ("octaves(octaves=13)", "from 1 to 12, got 13"),
         ("octaves(octaves=2.5)", "octaves must be a whole number"),
         ("grid(levels=())", "1 to 32 levels"),
         ("grid(levels=(0,))", "1 to 32 levels"),

@@ -236,8 +236,13 @@ def test_schedule_free_weights_are_read_through_their_own_formula(wrap):
 
 def test_line_searches_get_what_they_ask_for():
     # L-BFGS takes value, gradient and value_fn; of a quadratic it finds the bottom at once
-    rows = list(run(Gradient(optax.lbfgs()), [0.0, 7.0], 6))
-    np.testing.assert_allclose(rows[-1][0], 3.0, atol=1e-4)
+    trainer = Gradient(optax.lbfgs())
+    params = jnp.array([0.0, 7.0])
+    state = trainer.init(params, jax.random.key(0))
+    step = jax.jit(lambda state, params: trainer.step(state, params, Bowl()))
+    for _ in range(4):
+        state, params, _ = step(state, params)
+    np.testing.assert_allclose(params, 3.0, atol=1e-4)
 
 
 # --- adam -------------------------------------------------------------------------------------
@@ -312,7 +317,7 @@ def test_trainers_stay_themselves_and_optax_becomes_one():
     rule = optax.adamw(1e-3)
     assert as_trainer(rule) == Gradient(rule)
     assert as_trainer(rule).sampling is None
-    assert as_trainer(optax.lbfgs()).average == 0.0
+    assert isinstance(as_trainer(optax.lbfgs()), Gradient)
 
 
 @pytest.mark.parametrize(
