@@ -16,7 +16,6 @@ from coordnet._encodings import Encoding, _Axis, _hash, encoding
 
 TEXTS = [
     "none",
-    "fourier(features=32)",
     "fourier(features=32,sigma=80.0,seed=3)",  # what the preset takes for 4096 pixels
     "octaves(octaves=9)",
     "grid(levels=(3,8),order=1)",
@@ -28,8 +27,7 @@ FRAMES = [
     ((5, 7), "centers"),
     ((7, 5), "edges"),
     ((9, 9), "unit"),
-    ((1, 6), "edges"),
-    ((6, 1), "unit"),
+    ((1, 6), "unit"),
     ((1, 1), "edges"),
 ]
 
