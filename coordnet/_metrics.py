@@ -38,7 +38,7 @@ def psnr(a: Float[np.ndarray, "h w c"], b: Float[np.ndarray, "h w c"]) -> float:
 
     >>> import numpy as np
     >>> round(psnr(np.zeros((4, 4, 3), np.float32), np.full((4, 4, 3), 0.1, np.float32)), 2)
-    19.82
+    19.83
     """
     _same(a, b)
     error = np.mean(np.square(to_uint8(a).astype(np.float64) - to_uint8(b)))

@@ -188,8 +188,8 @@ def test_a_record_of_a_fit_is_outside_the_pytree():
 
 # --- evaluation -----------------------------------------------------------------------------
 PAIRS = {
-    *itertools.product(["none", "grid(levels=(3,8))"], cn.ACTIVATIONS),
-    *itertools.product(ENCODINGS, ["sine", "relu"]),
+    *itertools.product(["none"], cn.ACTIVATIONS),
+    *itertools.product(ENCODINGS, ["sine"]),
 }
 
 
