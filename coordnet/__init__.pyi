@@ -11,8 +11,6 @@ from ._demo import demo as demo
 from ._encodings import ENCODINGS as ENCODINGS
 from ._encodings import Encoding as Encoding
 from ._fit import DivergedWarning as DivergedWarning
-from ._fit import Fitted as Fitted
-from ._fit import Snapshot as Snapshot
 from ._fit import fit as fit
 from ._fit import fitted as fitted
 from ._fit import fitting as fitting
@@ -35,6 +33,8 @@ from ._presets import Preset as Preset
 from ._render import render as render
 from ._render import zoom as zoom
 from ._report import write_report as write_report
+from ._run import Fitted as Fitted
+from ._run import Snapshot as Snapshot
 from ._samples import images_folder as images_folder
 from ._samples import sample_image as sample_image
 from ._video import Film as Film

@@ -181,9 +181,12 @@ def _leaky_relu(slope: float = 0.01, scale: float = 0.3) -> Activation:
     return _plain(lambda z: jnp.maximum(z, slope * z), init)
 
 
-def _gelu() -> Activation:
-    """Return gelu (tanh form), He start."""
-    return _plain(jax.nn.gelu, partial(_variance, 2.0))
+def _gelu(sharpness: float = 1.0) -> Activation:
+    """Return gelu (tanh form), gelu(sharpness * z) / sharpness: relu at infinity; He start."""
+    if not 0 < sharpness <= 1000:
+        msg = f"sharpness must be above 0 and at most 1000, got {sharpness}"
+        raise ValueError(msg)
+    return _plain(lambda z: jax.nn.gelu(sharpness * z) / sharpness, partial(_variance, 2.0))
 
 
 def _silu() -> Activation:

@@ -33,6 +33,24 @@ def downscale_area(
     return averaged
 
 
+def scaled_size(size: tuple[int, ...], factor: float) -> tuple[int, int]:
+    """Return (height, width) times ``factor`` in whole pixels, at least one.
+
+    >>> scaled_size((300, 401), 0.5)
+    (150, 200)
+    """
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def fitted_size(size: tuple[int, ...], longest: int) -> tuple[int, int]:
+    """Return (height, width) reduced, if need be, to a longer side of ``longest`` pixels.
+
+    >>> fitted_size((300, 400), 100), fitted_size((30, 40), 100)
+    ((75, 100), (30, 40))
+    """
+    return scaled_size(size, min(1.0, longest / max(size)))
+
+
 def _average(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     rows_done = _average_rows(image, size[0])
     return _average_rows(rows_done.transpose(1, 0, 2), size[1]).transpose(1, 0, 2)

@@ -1,9 +1,10 @@
 """Tables of functions by name, and calls of them written as text: ``"sine(omega=30)"``."""
 
 import ast
+import difflib
 import inspect
 from collections import UserDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import jax
@@ -73,12 +74,23 @@ def parse_call(text: str) -> tuple[str, dict[str, Any]]:
     raise ValueError(msg)
 
 
+def unknown(what: str, name: str, known: Iterable[str]) -> str:
+    """Return what to say of a name that is not among those known.
+
+    >>> unknown("activation", "sin", ["sine", "tanh"])
+    "activation 'sin' is unknown; did you mean 'sine'? known are sine, tanh"
+    """
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"{what} {name!r} is unknown; {hint}known are {', '.join(known)}"
+
+
 def from_table(table: Mapping[str, Callable[..., Any]], text: str, what: str, *args: Any) -> Any:
     """Build the entry of ``table`` that ``text`` calls; ``what`` names the table in errors."""
     name, options = parse_call(text)
     if name not in table:
-        msg = f"{what} {name!r} is unknown; known are {', '.join(sorted(table))}"
-        raise ValueError(msg)
+        raise ValueError(unknown(what, name, sorted(table)))
     try:
         _check_numbers(table[name], options)
         return table[name](*args, **options)

@@ -1,11 +1,47 @@
-"""Conversions between the one image type and 8-bit pixels.
+"""The one image type: what it is, and its 8-bit form.
 
 An image is ``float32 (height, width, channels)`` with values in [0, 1], sRGB as
 stored; channels are 1 (grey), 3 (RGB) or 4 (RGBA).
 """
 
+from typing import Any
+
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Float32, UInt8
+
+
+def check_image(image: Any, name: str = "image") -> Float32[np.ndarray, "h w c"]:
+    """Return an image as float32, or raise what is wrong with it; its range is the caller's.
+
+    Raises:
+        TypeError: It is not an array of floating point numbers.
+        ValueError: Its shape is another, a side is 0, or a value is not finite.
+
+    >>> import numpy as np
+    >>> check_image(np.zeros((2, 3)))
+    Traceback (most recent call last):
+    ValueError: `image` must have shape (height, width, 1, 3 or 4), got (2, 3); a grey ...
+    """
+    array = np.asarray(image)
+    if array.dtype.kind in "USO":  # text or Python objects: no array at all
+        msg = (
+            f"`{name}` must be an array (height, width, channels) in [0, 1], got "
+            f"{type(image).__name__}; read a file with coordnet.read_image"
+        )
+        raise TypeError(msg)
+    if array.dtype.kind != "f" and array.dtype.name != "bfloat16":
+        msg = f"`{name}` must be of floats in [0, 1], got {array.dtype}; divide bytes by 255"
+        raise TypeError(msg)
+    if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape:
+        hint = "; a grey picture is image[..., None]" if array.ndim == 2 else ""
+        msg = f"`{name}` must have shape (height, width, 1, 3 or 4), got {array.shape}{hint}"
+        raise ValueError(msg)
+    array = array.astype(np.float32, copy=False)
+    if not np.isfinite(array).all():
+        bad = int((~np.isfinite(array)).sum())
+        msg = f"`{name}` must be of finite numbers, got {bad:,} NaN or infinite values; mend them"
+        raise ValueError(msg)
+    return array
 
 
 def to_uint8(image: Float[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w c"]:

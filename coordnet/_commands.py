@@ -24,12 +24,18 @@ class Outcome(NamedTuple):
 def run_fit(options: Namespace) -> Outcome:
     """Fit a network to a picture."""
     from ._fit import fit
-    from ._images import _kind, read_image, write_image
+    from ._images import check_kind, read_image, write_image
     from ._learning import film_fit
     from ._nets import load, save
     from ._render import render
     from ._report import write_report
 
+    if _is_safetensors(options.picture):
+        msg = f"{options.picture}: a network, not a picture; to go on from it: --init FILE"
+        raise ValueError(msg)
+    if options.film_size is not None and options.film is None:
+        msg = "--film-size is for the film; name it with --film"
+        raise ValueError(msg)
     output = _output(options, Path(options.picture).stem + ".safetensors")
     if output.suffix != ".safetensors":
         msg = f"{output}: a network is kept in a file named .safetensors; --render draws a picture"
@@ -43,7 +49,7 @@ def run_fit(options: Namespace) -> Outcome:
     reading = {"grey": options.grey, "max_side": options.max_side}
     image, info = read_image(options.picture, info=True, **reading)
     if options.render:
-        _kind(options.render, image.shape[2], 8)  # that it can hold the picture
+        check_kind(options.render, image.shape[2], 8)  # that it can hold the picture
     chosen = _asked(options, image.shape) | {
         "init": load(options.init) if options.init else None,
         "mask": _mask(options.mask, options.max_side),
@@ -70,14 +76,17 @@ def run_fit(options: Namespace) -> Outcome:
 def run_render(options: Namespace) -> Outcome:
     """Draw a network."""
     from ._coords import Window
-    from ._images import _kind, write_image
+    from ._images import check_kind, write_image
     from ._nets import load
     from ._render import render
 
+    if not _is_safetensors(options.network):
+        msg = f"{options.network}: not a network; make one of a picture with coordnet fit"
+        raise ValueError(msg)
     output = _output(options, Path(options.network).stem + ".png")
     _check_distinct({"the network": options.network}, {"-o": output})
     net = load(options.network)
-    _kind(output, net.spec.channels, options.bits)  # that it can hold the picture
+    check_kind(output, net.spec.channels, options.bits)  # that it can hold the picture
     window = options.window and Window(x=options.window[:2], y=options.window[2:])
     picture = render(
         net,
@@ -235,7 +244,7 @@ def _info_of_checkpoint(path: Path, size: int, metadata: dict[str, str]) -> Outc
 def run_art(options: Namespace) -> Outcome:
     """Draw pictures from random networks."""
     from ._art import random_art
-    from ._images import _kind, write_image
+    from ._images import check_kind, write_image
     from ._render import render
 
     several = len(options.seeds) > 1
@@ -250,7 +259,7 @@ def run_art(options: Namespace) -> Outcome:
         free = Namespace(output=folder and options.output and folder / name, force=options.force)
         output = _output(free if several else options, name)
         net = random_art(seed, size=options.size, **given)
-        _kind(output, net.spec.channels, 8)  # that it can hold the picture
+        check_kind(output, net.spec.channels, 8)  # that it can hold the picture
         picture = render(net, progress=False)
         write_image(output, picture)
         files.append(output)
@@ -320,9 +329,9 @@ def _check_distinct(read: dict[str, Any], written: dict[str, Any]) -> None:
             raise ValueError(msg)
 
 
-def _is_safetensors(path: Path) -> bool:
+def _is_safetensors(path: str | Path) -> bool:
     """Return whether a file begins as a safetensors file does: a length, then a JSON object."""
-    with path.open("rb") as file:
+    with open(path, "rb") as file:
         return file.read(9)[8:] == b"{"
 
 

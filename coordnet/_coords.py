@@ -23,6 +23,35 @@ class Window(NamedTuple):
     x: tuple[float, float]
     y: tuple[float, float]
 
+    @classmethod
+    def of_pixels(
+        cls,
+        crop: tuple[int, int, int, int],
+        size: tuple[int, int],
+        coordinates: Coordinates = "centers",
+    ) -> "Window":
+        """Return the window of ``crop`` (top, left, height, width) in a picture of ``size``.
+
+        Raises:
+            ValueError: The crop does not lie inside the picture.
+
+        >>> Window.of_pixels((0, 50, 50, 50), (100, 200))
+        Window(x=(-0.5, 0.0), y=(-0.5, 0.0))
+        """
+        top, left, high, wide = crop
+        height, width = size
+        if not (min(top, left) >= 0 and 1 <= high <= height - top and 1 <= wide <= width - left):
+            msg = (
+                f"`crop` must be (top, left, height, width) inside a picture of {height} x "
+                f"{width} (height x width), got {crop}"
+            )
+            raise ValueError(msg)
+        ys, xs = (
+            _coordinate(np.array([first, first + n]) - 0.5, length, max(size), coordinates)
+            for first, n, length in ((top, high, height), (left, wide, width))
+        )
+        return cls(x=(float(xs[0]), float(xs[1])), y=(float(ys[0]), float(ys[1])))
+
 
 def _coordinate(u: np.ndarray, length: int, longest: int, coordinates: Coordinates) -> np.ndarray:
     """Map pixel positions ``u`` (0 is the centre of the first pixel) to a coordinate."""
@@ -39,15 +68,7 @@ def frame(size: tuple[int, int], coordinates: Coordinates = "centers") -> Window
     >>> frame((100, 200))
     Window(x=(-1.0, 1.0), y=(-0.5, 0.5))
     """
-    longest = max(size)
-    y, x = (
-        tuple(
-            float(v)
-            for v in _coordinate(np.array([-0.5, length - 0.5]), length, longest, coordinates)
-        )
-        for length in size
-    )
-    return Window(x=x, y=y)  # type: ignore[arg-type]
+    return Window.of_pixels((0, 0, *size), size, coordinates)
 
 
 def lattice(

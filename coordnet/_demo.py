@@ -4,10 +4,11 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ._area import fitted_size
 from ._images import write_image
-from ._learning import film_fit, film_size
+from ._learning import film_fit
 from ._nets import CoordNet, save
-from ._plan import check_image
+from ._plan import check_picture
 from ._render import render
 from ._report import Crop, checked_crop, enlargements, write_report
 from ._samples import sample_image
@@ -68,12 +69,12 @@ def demo(
     if image is None:
         image = sample_image()
         crop = crop or _FACE
-    shape = check_image(image).shape
+    shape = check_picture(image).shape
     crop = checked_crop(crop, shape)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     film = folder / "learning.mp4"
-    size = film_size(shape, _LONGEST_FILM)
+    size = fitted_size(shape[:2], _LONGEST_FILM)
     net = film_fit(film, image, steps=steps, size=size, progress=progress)
     save(net, folder / "network.safetensors")
     write_image(folder / "fit.png", render(net, progress=False))

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float32
 
-from ._area import downscale_area
+from ._area import downscale_area, fitted_size, scaled_size
+from ._color import check_image
 from ._decode import ImageInfo, decode
 from ._encode import FORMATS, WITH_16_BITS, WITH_ALPHA, WITH_QUALITY, encode
 from ._files import atomic_path
@@ -129,11 +130,10 @@ def read_image(
         image = _crop(image, crop)
     if grey:
         image = _to_grey(image)
-    height, width = image.shape[:2]
-    factor = downscale or (max(1.0, max(height, width) / max_side) if max_side else 1)
-    if factor > 1:
-        size = max(1, round(height / factor)), max(1, round(width / factor))
-        image = downscale_area(image, size)
+    size = image.shape[:2]
+    smaller = fitted_size(size, max_side) if max_side else scaled_size(size, 1 / (downscale or 1))
+    if smaller != size:
+        image = downscale_area(image, smaller)
     image = np.ascontiguousarray(image)
     return (image, found) if info else image
 
@@ -175,8 +175,8 @@ def write_image(
     >>> (image * 65535).ravel()[:3].tolist(), info.bits
     ([16384.0, 16384.0, 16384.0], 16)
     """
-    array = _checked_image(image)
-    kind = _kind(path, array.shape[2], bits)
+    array = check_image(image)
+    kind = check_kind(path, array.shape[2], bits)
     if quality is not None and (kind not in WITH_QUALITY or not 1 <= quality <= 100):
         message = f"quality={quality} for {path}; it is 1 to 100, for {' and '.join(WITH_QUALITY)}"
         raise ValueError(message)
@@ -305,22 +305,7 @@ def _to_grey(image: np.ndarray) -> np.ndarray:
     return np.clip(grey, 0, 1)
 
 
-def _checked_image(image: npt.ArrayLike) -> np.ndarray:
-    array = np.asarray(image)
-    if not np.issubdtype(array.dtype, np.floating):
-        message = f"image must be floating point in [0, 1], got {array.dtype}; see read_image"
-        raise TypeError(message)
-    if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape:
-        message = f"image must have shape (h, w, 1), (h, w, 3) or (h, w, 4), got {array.shape}"
-        raise ValueError(message)
-    if not np.isfinite(array).all():
-        count = int((~np.isfinite(array)).sum())
-        message = f"image holds {count} values that are NaN or infinite; replace them first"
-        raise ValueError(message)
-    return array.astype(np.float32, copy=False)
-
-
-def _kind(path: str | os.PathLike[str], channels: int, bits: int) -> str:
+def check_kind(path: str | os.PathLike[str], channels: int, bits: int) -> str:
     """Return the format that ``path`` names, if it can hold the picture."""
     suffix = Path(path).suffix.lower()
     kind = FORMATS.get(suffix)

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from flax import nnx
 
-from ._fit import Cadence, Snapshot, exhaust, fitting, start
+from ._area import fitted_size
+from ._fit import exhaust, fitting, start
 from ._nets import Spec, noted
 from ._plan import Budget
 from ._render import render
+from ._run import Cadence, Snapshot
 from ._video import Film, Size, checked_size, progress_steps
 
 _LONGEST_SIDE = 720  # pixels of a film that was given no size
@@ -73,7 +75,7 @@ def film_fit(
     started = start(options | {"image": image, "net": net})
     every = _filmed_steps(started.budget, frames)
     started = started._replace(cadence=Cadence(every, started.run.step, goal=False))
-    size = checked_size(size) or film_size(np.shape(image), _LONGEST_SIDE)
+    size = checked_size(size) or fitted_size(np.shape(image)[:2], _LONGEST_SIDE)
     with Film(path, fps=fps, size=size, quality=quality) as film:
 
         def add(shot: Snapshot) -> None:
@@ -107,17 +109,6 @@ def _filmed_steps(budget: Budget, frames: int) -> Iterable[int]:
         return progress_steps(budget.steps, frames)
     longer = math.log(_MOST_STEPS) / math.log(_USUAL_STEPS)
     return progress_steps(_MOST_STEPS, math.ceil(frames * longer))
-
-
-def film_size(shape: tuple[int, ...], longest: int) -> tuple[int, int]:
-    """Return (height, width) of a film of a picture, its longer side ``longest`` or less.
-
-    >>> film_size((300, 400, 3), 100), film_size((30, 40, 3), 100)
-    ((75, 100), (30, 40))
-    """
-    height, width = shape[:2]
-    factor = min(1.0, longest / max(height, width))
-    return max(1, round(height * factor)), max(1, round(width * factor))
 
 
 def _caption(step: int, psnr: float) -> str:

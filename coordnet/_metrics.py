@@ -6,26 +6,21 @@ import numpy as np
 from jaxtyping import Float
 from scipy.ndimage import gaussian_filter
 
-from ._color import to_uint8
+from ._color import check_image, to_uint8
 
 _SIGMA = 1.5  # pixels: the window of Wang et al. 2004
 _REACH = 5  # pixels on each side: their 11 x 11 window
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> None:
-    if np.shape(a) != np.shape(b) or np.ndim(a) != 3:
+    check_image(a, "a")
+    check_image(b, "b")
+    if np.shape(a) != np.shape(b):
         msg = (
-            "two images (height, width, channels) of one shape are compared, got "
-            f"{np.shape(a)} and {np.shape(b)}; bring one to the size of the other first"
+            f"two images of one shape are compared, got {np.shape(a)} and {np.shape(b)}; bring "
+            "one to the size of the other first"
         )
         raise ValueError(msg)
-    for image in (np.asarray(a), np.asarray(b)):
-        if not (np.issubdtype(image.dtype, np.floating) and np.isfinite(image).all()):
-            msg = (
-                "images are finite floats in [0, 1], got "
-                f"{image.dtype} from {np.min(image)} to {np.max(image)}; divide bytes by 255"
-            )
-            raise ValueError(msg)
 
 
 def psnr(a: Float[np.ndarray, "h w c"], b: Float[np.ndarray, "h w c"]) -> float:
@@ -34,7 +29,8 @@ def psnr(a: Float[np.ndarray, "h w c"], b: Float[np.ndarray, "h w c"]) -> float:
     Infinite for equal pictures.
 
     Raises:
-        ValueError: The shapes differ, or the values are no finite floats.
+        TypeError: One is not an array of floats.
+        ValueError: The shapes differ or are not those of images, or a value is not finite.
 
     >>> import numpy as np
     >>> round(psnr(np.zeros((4, 4, 3), np.float32), np.full((4, 4, 3), 0.1, np.float32)), 2)
@@ -52,8 +48,8 @@ def ssim(a: Float[np.ndarray, "h w c"], b: Float[np.ndarray, "h w c"]) -> float:
     mean over channels and over the windows that lie inside the picture.
 
     Raises:
-        ValueError: The shapes differ, a side is shorter than a window, or the values are no
-            finite floats.
+        TypeError: One is not an array of floats.
+        ValueError: As of :func:`psnr`, or a side is shorter than a window.
 
     >>> import numpy as np
     >>> image = np.linspace(0, 1, 16 * 16 * 3, dtype=np.float32).reshape(16, 16, 3)

@@ -290,13 +290,22 @@ def save(net: CoordNet, path: str | PathLike[str]) -> None:
     >>> load(path).spec.width
     4
     """
+    data = packed(net)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def packed(net: CoordNet) -> bytes:
+    """Return the file that :func:`save` writes.
+
+    >>> len(packed(CoordNet(Spec(width=4, depth=1)))) < 1000
+    True
+    """
     if not isinstance(net, CoordNet):
         msg = f"`net` must be a CoordNet, got {type(net).__name__}; other modules are saved by nnx"
         raise TypeError(msg)
     metadata = {"format": "coordnet 1", "spec": json.dumps(dataclasses.asdict(net.spec))}
-    data = pack_tensors(_named(net), metadata)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data)
+    return pack_tensors(_named(net), metadata)
 
 
 def load(path: str | PathLike[str]) -> CoordNet:

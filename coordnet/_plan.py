@@ -12,7 +12,9 @@ import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
 
+from ._calls import unknown
 from ._checkpoint import fingerprint
+from ._color import check_image
 from ._nets import CoordNet, Spec, check_seed
 from ._presets import PRESETS, Preset, preset_for
 from ._problem import LOSSES, Problem, make_problem
@@ -43,30 +45,12 @@ class Budget:
     patience: int | None
 
 
-def check_image(image: Any, name: str = "image") -> np.ndarray:
-    if not hasattr(image, "shape") or not hasattr(image, "dtype"):
-        msg = (
-            f"`{name}` must be an array (height, width, channels) in [0, 1], got "
-            f"{type(image).__name__}; read a file with coordnet.read_image"
-        )
-        raise TypeError(msg)
-    if len(image.shape) != 3 or image.shape[2] not in (1, 3, 4) or min(image.shape) < 1:
-        msg = (
-            f"`{name}` must have shape (height, width, 1, 3 or 4), got {tuple(image.shape)}; "
-            "a grey picture is image[..., None]"
-        )
-        raise ValueError(msg)
-    if not jnp.issubdtype(image.dtype, jnp.floating):
-        msg = f"`{name}` must be of floats in [0, 1], got {image.dtype}; divide bytes by 255"
-        raise ValueError(msg)
-    array = np.asarray(image, np.float32)
-    if not np.isfinite(array).all():
-        bad = int((~np.isfinite(array)).sum())
-        msg = f"`{name}` must be of finite numbers, got {bad:,} NaN or infinite values; mend them"
-        raise ValueError(msg)
+def check_picture(image: Any) -> np.ndarray:
+    """Return the picture of a fit: an image that lies in [0, 1]."""
+    array = check_image(image)
     low, high = float(array.min()), float(array.max())
     if low < -1e-6 or high > 1 + 1e-6:  # float32 arithmetic may end a rounding outside
-        msg = f"`{name}` must be in [0, 1], got {low:g} to {high:g}; divide bytes by 255"
+        msg = f"`image` must be in [0, 1], got {low:g} to {high:g}; divide bytes by 255"
         raise ValueError(msg)
     return array
 
@@ -107,8 +91,7 @@ def _network(
     elif net is None or isinstance(net, str):
         name = "grid" if net is None else net
         if name not in PRESETS:
-            msg = f"preset {name!r} is unknown; known are {', '.join(PRESETS)}"
-            raise ValueError(msg)
+            raise ValueError(unknown("preset", name, PRESETS))
         preset = PRESETS[name]
         spec = preset.spec(height, width, channels)
     elif isinstance(net, Spec):
@@ -191,11 +174,10 @@ def make_plan(
     dtype: str = "float32",
     seed: int = 0,
 ) -> tuple[Plan, Preset]:
-    image = check_image(image)
+    image = check_picture(image)
     mask = _check_mask(mask, image)
     if loss not in LOSSES:
-        msg = f"loss {loss!r} is unknown; known are {', '.join(LOSSES)}"
-        raise ValueError(msg)
+        raise ValueError(unknown("loss", loss, LOSSES))
     if dtype not in ("float32", "bfloat16"):
         msg = f"`dtype` must be 'float32' or 'bfloat16', got {dtype!r}"
         raise ValueError(msg)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ._color import check_image
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -123,19 +125,9 @@ def curves(
 
 def _checked(image: ArrayLike, index: int) -> np.ndarray:
     """Return a picture as matplotlib takes it: (h, w) or (h, w, 3 or 4) in [0, 1]."""
-    array = np.asarray(image)
-    if array.ndim == 3 and array.shape[2] == 1:
-        array = array[..., 0]
-    if array.ndim not in (2, 3) or 0 in array.shape or array.shape[2:] not in ((), (3,), (4,)):
-        msg = (
-            f"picture {index} must have shape (height, width) or (height, width, 1, 3 or 4), "
-            f"got {np.shape(image)}"
-        )
-        raise ValueError(msg)
-    if array.dtype.kind != "f":
-        msg = f"picture {index} must be of floats in [0, 1], got {array.dtype}; see read_image"
-        raise TypeError(msg)
-    return np.clip(array.astype(np.float32, copy=False), 0, 1)
+    grey = np.ndim(image) == 2
+    array = check_image(np.asarray(image)[..., None] if grey else image, f"images[{index}]")
+    return np.clip(array[..., 0] if array.shape[2] == 1 else array, 0, 1)
 
 
 def _history(fit: Any, index: int) -> Sequence[tuple[int, float, float]]:

@@ -24,6 +24,9 @@ class Preset(NamedTuple):
     about: str = ""
 
 
+_SHARP = "gelu(sharpness=4)"
+
+
 def _grid_spec(above: tuple[tuple[int, int], ...], coarse: int, **rest: Any) -> Spec:
     """Return a grid whose finest levels are ``above``, (cells, features) each.
 
@@ -47,7 +50,9 @@ def _grid(height: int, width: int, channels: int) -> Spec:
     # A grey picture has a third of the samples, so its finest level stands at half.
     side = max(height, width)
     finest = side if channels > 1 else _share(side, 2)
-    return _grid_spec(((finest, 1),), _share(side, 4), width=32, depth=2, activation="relu")
+    # a sharp gelu: relu draws faint lines between the pixels where its slope breaks, and gelu
+    # itself is smoother than pictures are (docs/architecture.md)
+    return _grid_spec(((finest, 1),), _share(side, 4), width=32, depth=2, activation=_SHARP)
 
 
 def _tiny(height: int, width: int, channels: int) -> Spec:
@@ -61,7 +66,7 @@ def _best(height: int, width: int, channels: int) -> Spec:
     side = max(height, width)
     levels = ((side, 2), 2) if channels > 1 else ((_share(side, 2), 2), 4)
     finest, coarse = levels
-    return _grid_spec((finest,), _share(side, coarse), width=64, depth=2, activation="relu")
+    return _grid_spec((finest,), _share(side, coarse), width=64, depth=2, activation=_SHARP)
 
 
 def _first_omega(height: int, width: int) -> float:
@@ -166,12 +171,13 @@ PRESETS: dict[str, Preset] = {
     ),
     "mona_lisa_shallow": Preset(
         lambda height, width, channels: Spec(
-            width=6000, depth=1, activation="relu", coordinates="unit"
+            width=6000, depth=1, activation="leaky_relu(slope=0.0)", coordinates="unit"
         ),
-        adam(1e-3, average=8.0),
+        adam(0.03, average=8.0, per_layer=True),
         "pixels(points=1024)",
         2000,
-        "One hidden layer of 6000: the Mona Lisa experiment's shallow network",
+        "One hidden layer of 6000 relu, the Mona Lisa experiment's shallow network "
+        "(github.com/evolvingstuff/MonaLisa, 2012): its start, its rates by fan-in",
     ),
     "mona_lisa_deep": Preset(
         lambda height, width, channels: Spec(

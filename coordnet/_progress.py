@@ -3,7 +3,7 @@
 import contextlib
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeVar, runtime_checkable
 
 _Item = TypeVar("_Item")
@@ -95,13 +95,23 @@ def counting(
     if not (interactive() if wanted is None else wanted):
         yield from items
         return
+    start = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        advance = None
+        for done, item in enumerate(items, 1):
+            if advance is None and (wanted or time.monotonic() - start > patience):
+                # not before: even an invisible bar leaves an empty output in a notebook
+                advance = stack.enter_context(_counter(text, len(items)))
+            yield item
+            if advance is not None:
+                advance(done)
+
+
+@contextlib.contextmanager
+def _counter(text: str, total: int) -> Iterator[Callable[[int], None]]:
     from rich.console import Console
     from rich.progress import Progress
 
-    start = time.monotonic()
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(text, total=len(items), visible=bool(wanted))
-        for item in items:
-            yield item
-            late = time.monotonic() - start > patience
-            progress.update(task, advance=1, visible=bool(wanted) or late)
+        task = progress.add_task(text, total=total)
+        yield lambda done: progress.update(task, completed=done)

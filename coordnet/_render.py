@@ -12,6 +12,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
+from ._area import fitted_size
 from ._cache import keep_compiled
 from ._color import to_uint8
 from ._coords import Window, frame, lattice
@@ -185,9 +186,7 @@ def thumbnail(net: nnx.Module, longest: int = 512) -> bytes:
     if native is None:
         msg = "a picture of a network needs one of known size"
         raise ValueError(msg)
-    scale = min(1.0, longest / max(native.size))
-    height, width = (max(1, round(n * scale)) for n in native.size)
-    image = to_uint8(render(net, (height, width), progress=False))
+    image = to_uint8(render(net, fitted_size(native.size, longest), progress=False))
     return encode(image, "PNG", ImageInfo(bits=8, mode=""), quality=0)
 
 

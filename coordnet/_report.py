@@ -4,7 +4,6 @@ import dataclasses
 import importlib.metadata
 import math
 import os
-import tempfile
 from collections.abc import Sequence
 from html import escape
 from os import PathLike
@@ -16,12 +15,12 @@ import numpy as np
 from PIL import Image
 
 from . import _page
-from ._coords import Window, frame
+from ._coords import Window
 from ._files import atomic_path, check_target
 from ._images import read_image
 from ._metrics import psnr
-from ._nets import CoordNet, save
-from ._plan import check_image
+from ._nets import CoordNet, packed
+from ._plan import check_picture
 from ._render import render
 
 Crop = tuple[int, int, int, int]
@@ -71,7 +70,7 @@ def write_report(
     'report.html'
     """
     check_target(path)
-    image = check_image(image)
+    image = check_picture(image)
     if net.spec.size != image.shape[:2] or net.spec.channels != image.shape[2]:
         msg = (
             f"the network is of a picture of size {net.spec.size} (height, width) and "
@@ -182,7 +181,7 @@ def _facts(image: np.ndarray, drawn: np.ndarray, net: CoordNet, network: Any) ->
         "psnr": psnr(drawn, image),
         "weights": weights,
         "share": weights / image.size,
-        "bytes": _saved_bytes(net) if network is None else Path(network).stat().st_size,
+        "bytes": len(packed(net)) if network is None else Path(network).stat().st_size,
         "fitted": net.fitted,
     }
 
@@ -245,13 +244,6 @@ def _decibels(psnr: float, digits: int = 1) -> str:
     return "no error" if psnr == math.inf else f"{psnr:.{digits}f} dB"
 
 
-def _saved_bytes(net: CoordNet) -> int:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "network.safetensors")
-        save(net, path)
-        return path.stat().st_size
-
-
 def _small(image: np.ndarray) -> np.ndarray:
     return read_image(image, max_side=_LONGEST_SIDE)
 
@@ -261,27 +253,14 @@ def checked_crop(crop: Crop | None, shape: Sequence[int]) -> Crop:
     if crop is None:
         h, w = (min(side, max(1, min(side // 4, 160))) for side in (height, width))
         return ((height - h) // 2, (width - w) // 2, h, w)
-    top, left, h, w = crop
-    if not (min(top, left) >= 0 and 1 <= h <= height - top and 1 <= w <= width - left):
-        msg = (
-            f"`crop` must be (top, left, height, width) inside a picture of {height} x {width} "
-            f"(height x width), got {crop}"
-        )
-        raise ValueError(msg)
+    Window.of_pixels(crop, (height, width))  # raises where it lies outside
     return crop
 
 
 def enlargements(image: np.ndarray, net: CoordNet, crop: Crop, scale: int) -> dict[str, np.ndarray]:
     """Return the crop, enlarged by the network and by two interpolations, under file names."""
     top, left, height, width = crop
-    full_height, full_width = image.shape[:2]
-    whole = frame((full_height, full_width), net.spec.coordinates)
-    (x0, x1), (y0, y1) = whole
-    across, down = (x1 - x0) / full_width, (y1 - y0) / full_height
-    window = Window(
-        x=(x0 + left * across, x0 + (left + width) * across),
-        y=(y0 + top * down, y0 + (top + height) * down),
-    )
+    window = Window.of_pixels(crop, (image.shape[0], image.shape[1]), net.spec.coordinates)
     tall, wide = height * scale, width * scale
     box = (left, top, left + width, top + height)
 

@@ -92,6 +92,7 @@ def test_fast_sine_is_odd_and_cosine_even_bit_for_bit():
 
 # --- values ---------------------------------------------------------------------------
 Z = np.linspace(-3, 3, 241)
+sharp_gelu = 0.5 * Z * (1 + np.tanh(math.sqrt(2 / math.pi) * (4 * Z + 0.044715 * (4 * Z) ** 3)))
 erf_free_gelu = 0.5 * Z * (1 + np.tanh(math.sqrt(2 / math.pi) * (Z + 0.044715 * Z**3)))
 FORMULAS = {
     "tanh": np.tanh(Z),
@@ -101,6 +102,7 @@ FORMULAS = {
     "leaky_relu": np.where(Z > 0, Z, 0.01 * Z),
     "leaky_relu(slope=0.2)": np.where(Z > 0, Z, 0.2 * Z),
     "gelu": erf_free_gelu,
+    "gelu(sharpness=4)": sharp_gelu,
     "silu": Z / (1 + np.exp(-Z)),
     "sine": np.sin(30 * Z),
     "sine(omega=7,first=50)": np.sin(7 * Z),
@@ -307,7 +309,8 @@ def test_a_deep_sine_keeps_its_spread(name):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("sin", "activation 'sin' is unknown; known are finer, gabor,"),
+        ("sin", r"activation 'sin' is unknown; did you mean 'sine'\? known are finer, gabor,"),
+        ("gelu(sharpness=0)", "sharpness must be above 0"),
         ("sine(frequency=30)", "does not fit.*frequency"),
         ("tanh(omega=1)", "does not fit.*omega"),
         ("sine(omega='x')", "omega must be a finite number, got 'x'"),

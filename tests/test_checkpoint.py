@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -31,7 +32,7 @@ from small_fits import (
 )
 
 import coordnet as cn
-from coordnet import _fit, _plan
+from coordnet import _fit, _plan, _run
 from coordnet._checkpoint import fingerprint, read_checkpoint, write_checkpoint
 
 IMAGE = picture()
@@ -142,8 +143,8 @@ def test_a_finished_checkpoint_returns_at_once(path, monkeypatch):
     def no_training(*_):
         pytest.fail("it trains")
 
-    monkeypatch.setattr(_fit, "_advance", no_training)
-    monkeypatch.setattr(_fit, "_squared_errors", no_training)
+    monkeypatch.setattr(_run, "_advance", no_training)
+    monkeypatch.setattr(_run, "_squared_errors", no_training)
     with compilations() as counted:
         again = fit(steps=40, every=10, checkpoint=path)
     assert counted == [0]
@@ -190,7 +191,7 @@ def test_checkpoints_are_written_as_often_as_asked(path, monkeypatch):
         written.append(record["step"])
         write_checkpoint(path, tree, belongs=belongs, record=record)
 
-    monkeypatch.setattr(_fit, "write_checkpoint", note)
+    monkeypatch.setattr(_run, "write_checkpoint", note)
     fit(steps=25, every=100, checkpoint=path, checkpoint_every=10)
     assert written == [10, 20, 25]
 
@@ -222,7 +223,7 @@ def test_ctrl_c_leaves_a_checkpoint(path, times):
 
 
 def test_an_interrupt_inside_a_step_saves_nothing_half_moved(path, monkeypatch):
-    advance = _fit._advance
+    advance = _run._advance
     calls = []
 
     def interrupted(trainer, params, state, problem, steps):
@@ -238,7 +239,7 @@ def test_an_interrupt_inside_a_step_saves_nothing_half_moved(path, monkeypatch):
 
         return out[0], out[1], Late()
 
-    monkeypatch.setattr(_fit, "_advance", interrupted)
+    monkeypatch.setattr(_run, "_advance", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fit(steps=40, every=[6], checkpoint=path, checkpoint_every=4)
     monkeypatch.undo()
@@ -498,7 +499,8 @@ def test_a_fingerprint_is_the_same_in_every_process():
         "plan, _ = make_plan(picture(), Mine());"
         "print([fingerprint(v) for v in described()], plan.belongs)"
     )
-    runs = [python(code, PYTHONHASHSEED=seed) for seed in ("1", "2")]
+    with ThreadPoolExecutor() as pool:
+        runs = list(pool.map(lambda seed: python(code, PYTHONHASHSEED=seed), ("1", "2")))
     assert runs[0].returncode == 0, runs[0].stderr[-2000:]
     assert runs[0].stdout == runs[1].stdout
 

@@ -1,7 +1,8 @@
+import ml_dtypes
 import numpy as np
 import pytest
 
-from coordnet._color import to_uint8
+from coordnet._color import check_image, to_uint8
 
 
 def test_every_byte_comes_back():
@@ -41,3 +42,27 @@ def test_the_picture_is_not_changed():
     image = np.array([[[2.0]]])
     to_uint8(image)
     assert image.item() == 2.0
+
+
+@pytest.mark.parametrize(
+    ("image", "error", "says"),
+    [
+        ("photo.png", TypeError, "got str; read a file"),
+        (None, TypeError, "got NoneType; read a file"),
+        (np.zeros((2, 2, 3), np.uint8), TypeError, "`b` must be of floats.*uint8"),
+        (np.zeros((2, 2), np.float32), ValueError, r"\(2, 2\); a grey picture is"),
+        (np.zeros((2, 2, 2), np.float32), ValueError, r"\(2, 2, 2\)"),
+        (np.zeros((2, 0, 3), np.float32), ValueError, r"\(2, 0, 3\)"),
+        (np.full((1, 2, 1), np.nan), ValueError, "2 NaN"),
+    ],
+)
+def test_what_is_no_image(image, error, says):
+    with pytest.raises(error, match=says):
+        check_image(image, "b")
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, ml_dtypes.bfloat16, np.float32])
+def test_an_image_of_any_floats_is_float32(dtype):
+    image = check_image(np.full((1, 2, 1), 0.5, dtype))
+    assert image.dtype == np.float32
+    assert image.ravel().tolist() == [0.5, 0.5]

@@ -135,6 +135,24 @@ def test_window_by_hand():
     assert xs.tolist() == [0.125, 0.375, 0.625, 0.875]
 
 
+@given(sizes, conventions, st.data())
+def test_pixels_of_a_window_are_those_of_the_picture(size, coordinates, data):
+    height, width = size
+    top, left = (data.draw(st.integers(0, n - 1)) for n in size)
+    high, wide = data.draw(st.integers(1, height - top)), data.draw(st.integers(1, width - left))
+    window = Window.of_pixels((top, left, high, wide), size, coordinates)
+    ys, xs = lattice(size, coordinates=coordinates)
+    rows, columns = lattice((high, wide), native=size, coordinates=coordinates, window=window)
+    np.testing.assert_allclose(rows, ys[top : top + high], atol=1e-6)  # some float32 roundings
+    np.testing.assert_allclose(columns, xs[left : left + wide], atol=1e-6)
+
+
+@pytest.mark.parametrize("crop", [(-1, 0, 2, 2), (0, 0, 0, 1), (0, 3, 1, 2), (2, 0, 2, 1)])
+def test_pixels_outside_the_picture(crop):
+    with pytest.raises(ValueError, match=r"inside a picture of 3 x 4"):
+        Window.of_pixels(crop, (3, 4))
+
+
 def test_windows_side_by_side_are_the_whole():
     whole = Window(x=(-0.5, 0.7), y=(0.1, 0.9))
     left, right = whole._replace(x=(-0.5, 0.1)), whole._replace(x=(0.1, 0.7))

@@ -68,7 +68,7 @@ def test_overwrite_leaves_frames_of_one_run(tmp_path):
 
 def test_a_run_that_fails_at_once_removes_nothing(tmp_path):
     dump_frames(tmp_path, [shade(0.1)] * 3)
-    with pytest.raises(ValueError, match="must have the shape"):
+    with pytest.raises(ValueError, match="must have shape"):
         dump_frames(tmp_path, [np.zeros((2, 2), np.float32)], overwrite=True)
     with pytest.raises(ValueError, match="no picture to write"):
         dump_frames(tmp_path, [], overwrite=True)
@@ -76,7 +76,7 @@ def test_a_run_that_fails_at_once_removes_nothing(tmp_path):
 
 
 def test_a_run_that_fails_later_leaves_whole_frames(tmp_path):
-    with pytest.raises(ValueError, match="must have the shape"):
+    with pytest.raises(ValueError, match="must have shape"):
         dump_frames(tmp_path, [shade(0.5), shade(0.5), np.zeros((2, 2), np.float32)])
     assert names(tmp_path) == ["0000.png", "0001.png"]
 

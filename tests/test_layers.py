@@ -35,6 +35,7 @@ LAYERS = {
         ["trainers"],
         ["_art", "_checkpoint", "_presets", "_problem"],
         ["_plan", "_render"],
+        ["_run"],
         ["_fit"],
     ],
     "5 faces": [
@@ -70,6 +71,7 @@ TESTED_IN = {
     "_page": "test_report.py",
     "_pillow": "test_frames.py",
     "_plan": "test_fit.py",
+    "_run": "test_fit.py",
     "_video_encoder": "test_video.py",
     "trainers._gradient": "test_trainers.py",
     "trainers._rprop": "test_trainers.py",
@@ -78,8 +80,6 @@ TESTED_IN = {
 MOST_LINES = 350
 LONG_FILES = {
     "_commands": "one function for each command of the command line, and nothing else",
-    "_fit": "the stream, its clocks and the two functions that are the library's face, whose "
-    "arguments are documented twice",
     "_nets": "the network, its description and its file, which are one contract",
     "_problem": "what a trainer may ask of a picture, in one pytree",
 }

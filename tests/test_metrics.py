@@ -78,7 +78,7 @@ def test_ssim_of_equal_and_of_inverted_pictures():
 )
 @pytest.mark.usefixtures("unchecked")
 def test_shapes_that_do_not_fit(measure, a, b):
-    with pytest.raises(ValueError, match=r"of one shape.*\(16, 16"):
+    with pytest.raises(ValueError, match=r"(of one shape|must have shape).*\(16, 16"):
         measure(a, b)
 
 
@@ -86,7 +86,7 @@ def test_shapes_that_do_not_fit(measure, a, b):
 @pytest.mark.usefixtures("unchecked")
 def test_bytes_and_no_numbers_are_refused(measure):
     image = np.zeros((16, 16, 3), np.float32)
-    with pytest.raises(ValueError, match=r"uint8.*divide bytes by 255"):
+    with pytest.raises(TypeError, match=r"`b`.*uint8.*divide bytes by 255"):
         measure(image, np.full((16, 16, 3), 255, np.uint8))
     with pytest.raises(ValueError, match="finite"):
         measure(np.full_like(image, np.nan), image)

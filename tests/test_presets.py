@@ -135,7 +135,7 @@ def test_the_founding_networks_are_as_they_were():
     assert (lenna.output, lenna.coordinates) == ("sigmoid", "edges")
     assert PRESETS["lenna"].sampling == "full"
     assert PRESETS["lenna"].trainer is cn.rprop()
-    assert (shallow.width, shallow.depth, shallow.activation) == (6000, 1, "relu")
+    assert (shallow.width, shallow.depth, shallow.activation) == (6000, 1, "leaky_relu(slope=0.0)")
     assert (deep.width, deep.depth, deep.activation) == (300, 3, "leaky_relu")
     assert shallow.coordinates == deep.coordinates == "unit"
     assert (painting.width, painting.depth) == (20, 7)
