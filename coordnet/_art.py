@@ -53,6 +53,10 @@ def random_art(
         kw, kb = jax.random.split(key)
         layer.weight[...] = jax.random.normal(kw, (fan_out, fan_in)) * reach / jnp.sqrt(fan_in)
         layer.bias[...] = jax.random.normal(kb, (fan_out,)) * (0.7 * reach if i == 0 else 0.3)
-    # the last layer's differences are what the sigmoid turns into colour
-    net.layers[-1].weight[...] *= 2.0
+    # three channels that share most of their weights are light and shade with tints of colour;
+    # of weights all their own, they would be saturated red, green and blue
+    last = net.layers[-1].weight
+    own = last[...] / contrast
+    shared = own.sum(axis=0, keepdims=True) / 3**0.5
+    last[...] = 2.0 * shared + 1.4 * own
     return net
