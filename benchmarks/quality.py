@@ -10,9 +10,7 @@ A table goes to the terminal, ``quality-<device>.json`` into the folder (parts r
 join it); ``readme.py`` makes README.md of it. All parts together take about an hour on 2 cores.
 """
 
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
@@ -38,6 +36,7 @@ from PIL import Image
 
 import coordnet as cn
 from coordnet._area import downscale_area
+from coordnet._nets import packed
 from coordnet._color import to_uint8
 
 
@@ -210,15 +209,8 @@ def _sizes(options: Options) -> list[tuple[str, list[Picture], float]]:
         ("512x512", [lenna(options), *(small(picture(p), 512) for p in photos[:2])], 60),
         ("768x512", [picture(p) for p in kodak], 60),
         ("2 million", [picture(large, max_side=longer)], 60),
-        ("26 million", [whole], 300),
+        ("26 million", [whole], 120),
     ]
-
-
-def _saved_bytes(net: cn.CoordNet) -> int:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "net.safetensors"
-        cn.save(net, path)
-        return path.stat().st_size
 
 
 def for_users(options: Options) -> Section:
@@ -231,7 +223,7 @@ def for_users(options: Options) -> Section:
                 for p in pictures
             ]
             pixels = median(p.image.shape[0] * p.image.shape[1] for p in pictures)
-            kept = median(_saved_bytes(net) for net in nets)
+            kept = median(len(packed(net)) for net in nets)
             row = fit_row(pictures[0], nets[0], name)
             row["picture"] = f"{size}, {len(pictures)} of them" if len(pictures) > 1 else size
             row |= {
@@ -243,7 +235,7 @@ def for_users(options: Options) -> Section:
             }
             rows.append(row)
     note = (
-        "The preset's own number of steps, but at most 60 s of running (300 s on 26 million "
+        "The preset's own number of steps, but at most 60 s of running (120 s on 26 million "
         "pixels); medians over the pictures; compilation is that of the first. Files are the "
         "saved networks in float32."
     )
