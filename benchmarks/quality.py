@@ -11,6 +11,7 @@ join it); ``readme.py`` makes README.md of it. All parts together take about an 
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
@@ -36,8 +37,8 @@ from PIL import Image
 
 import coordnet as cn
 from coordnet._area import downscale_area
-from coordnet._nets import packed
 from coordnet._color import to_uint8
+from coordnet._nets import packed
 
 
 def _fit(image: np.ndarray, preset: str, **budget: Any) -> cn.CoordNet:
