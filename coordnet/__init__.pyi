@@ -40,4 +40,11 @@ from ._samples import sample_image as sample_image
 from ._video import Film as Film
 from ._video import progress_steps as progress_steps
 from .trainers import adam as adam
+from .trainers import genetic as genetic
+from .trainers import lbfgs as lbfgs
+from .trainers import least_squares as least_squares
+from .trainers import muon as muon
+from .trainers import quickprop as quickprop
+from .trainers import ridge as ridge
 from .trainers import rprop as rprop
+from .trainers import sarprop as sarprop

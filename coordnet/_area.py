@@ -51,6 +51,15 @@ def fitted_size(size: tuple[int, ...], longest: int) -> tuple[int, int]:
     return scaled_size(size, min(1.0, longest / max(size)))
 
 
+def inscribed_size(size: tuple[int, ...], frame: tuple[int, int]) -> tuple[int, int]:
+    """Return (height, width) of the same shape as ``size``, as large as fits into ``frame``.
+
+    >>> inscribed_size((600, 400), (480, 640))
+    (480, 320)
+    """
+    return scaled_size(size, min(frame[0] / size[0], frame[1] / size[1]))
+
+
 def _average(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     rows_done = _average_rows(image, size[0])
     return _average_rows(rows_done.transpose(1, 0, 2), size[1]).transpose(1, 0, 2)

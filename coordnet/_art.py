@@ -27,8 +27,8 @@ def random_art(
         width: Units of each hidden layer.
         depth: Hidden layers; more fold the plane more often.
         activation: Any of ``coordnet.ACTIVATIONS``, as a name or a call.
-        contrast: Deviation of the weights, in units of 1/sqrt(fan_in); around 1 the picture
-            is smooth, above 3 it is noise.
+        contrast: Deviation of the hidden layers' weights, in units of 1/sqrt(fan_in); around 1
+            the picture is smooth, above 3 it is noise.
         size: The native (height, width).
 
     Raises:

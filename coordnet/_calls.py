@@ -74,14 +74,14 @@ def parse_call(text: str) -> tuple[str, dict[str, Any]]:
     raise ValueError(msg)
 
 
-def unknown(what: str, name: str, known: Iterable[str]) -> str:
+def unknown(what: str, name: Any, known: Iterable[str]) -> str:
     """Return what to say of a name that is not among those known.
 
     >>> unknown("activation", "sin", ["sine", "tanh"])
     "activation 'sin' is unknown; did you mean 'sine'? known are sine, tanh"
     """
     known = list(known)
-    near = difflib.get_close_matches(name, known, n=1)
+    near = difflib.get_close_matches(name, known, n=1) if isinstance(name, str) else []
     hint = f"did you mean {near[0]!r}? " if near else ""
     return f"{what} {name!r} is unknown; {hint}known are {', '.join(known)}"
 

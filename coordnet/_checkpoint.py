@@ -23,6 +23,7 @@ from ._nets import FormatError
 
 _FORMAT = "coordnet checkpoint 1"
 _RECORD = {"step", "seconds", "loss", "history", "latest"}
+_LATEST = {"step", "psnr", "hidden_psnr", "stopped"}
 
 
 def fingerprint(value: Any) -> str:
@@ -44,7 +45,7 @@ def _describe(value: Any, add: Any, seen: dict[int, tuple[int, Any]]) -> None:
     if isinstance(value, (np.ndarray, jax.Array)):
         array = np.asarray(_raw(value))
         add(f"{array.dtype}{array.shape}".encode())
-        add(np.ascontiguousarray(array).data)
+        add(array.tobytes())
         return
     if isinstance(value, (str, bytes, int, float, complex, bool, type(None), np.generic)):
         add(repr(value).encode())
@@ -124,8 +125,11 @@ def read_checkpoint(
                 or not isinstance(record, dict)
                 or _RECORD - set(record)
                 or not (isinstance(record["step"], int) and record["step"] >= 0)
+                or not all(isinstance(record[name], int | float) for name in ("seconds", "loss"))
                 or not isinstance(record["history"], list)
+                or not all(isinstance(row, list) and len(row) == 3 for row in record["history"])
                 or not isinstance(record["latest"], dict | None)
+                or (record["latest"] is not None and _LATEST - set(record["latest"]))
             ):
                 msg = f"{path}: not a whole checkpoint; remove it to start anew"
                 raise FormatError(msg)

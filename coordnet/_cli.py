@@ -4,6 +4,7 @@ What it may be asked is in ``_options``, what the commands do in ``_commands``. 
 imported when one runs, so that ``--help`` and a shell's completion are instant.
 """
 
+import dis
 import json
 import math
 import os
@@ -64,8 +65,8 @@ def _run(argv: Sequence[str]) -> tuple[int, str]:
 def _is_users(error: Exception) -> bool:
     """Return whether an error is about what the user asked for, and not a bug of ours.
 
-    The library raises errors of its own for bad input; what comes out of JAX or NumPy is
-    something that it failed to check, and keeps its traceback.
+    The library raises errors of its own for bad input; what comes out of JAX, NumPy or an
+    operation is something that it failed to check, and keeps its traceback.
     """
     if isinstance(error, OSError):
         return True
@@ -74,8 +75,12 @@ def _is_users(error: Exception) -> bool:
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    module = "" if trace is None else trace.tb_frame.f_globals.get("__name__", "")
-    return module.split(".")[0] == __package__
+    if trace is None:
+        return False
+    module = trace.tb_frame.f_globals.get("__name__", "")
+    # what C code raises has no frame of its own: tell a `raise` of ours from a call that failed
+    raised = trace.tb_frame.f_code.co_code[trace.tb_lasti] == dis.opmap["RAISE_VARARGS"]
+    return raised and module.split(".")[0] == __package__
 
 
 def _one_line(error: Exception) -> str:

@@ -68,6 +68,8 @@ def run_fit(options: Namespace) -> Outcome:
     save(net, output)
     if options.render:
         write_image(options.render, render(net, progress=False), info=info)
+    if options.film and not Path(options.film).exists():
+        also["film"] = options.film = None  # it was lost, as a warning has said
     if options.report:
         write_report(options.report, image, net, film=options.film, network=output)
     return _fitted(net, output, {k: v for k, v in also.items() if v})
@@ -130,6 +132,7 @@ def _video_of_frames(options: Namespace, source: Path, output: Path) -> Outcome:
 
 
 def _video_of_zoom(options: Namespace, source: Path, output: Path) -> Outcome:
+    from ._area import inscribed_size
     from ._nets import load
     from ._progress import counting
     from ._render import zoom
@@ -141,12 +144,10 @@ def _video_of_zoom(options: Namespace, source: Path, output: Path) -> Outcome:
         raise ValueError(msg)
     count = 150 if options.frames is None else options.frames
     size = net.spec.size if options.size is None else options.size
-    if isinstance(size, tuple):  # as large as fits; the film adds the bars
-        height = max(1, round(min(size[0], net.spec.size[0] * size[1] / net.spec.size[1])))
-    else:
-        height = size
+    # as large as fits; the film adds the bars
+    drawn = inscribed_size(net.spec.size, size) if isinstance(size, tuple) else size
     times = 16.0 if options.zoom is None else options.zoom
-    pictures = zoom(net, to=options.to or (0.0, 0.0), scale=times, frames=count, size=height)
+    pictures = zoom(net, to=options.to or (0.0, 0.0), scale=times, frames=count, size=drawn)
     with Film(output, fps=options.fps, size=size, quality=options.quality) as film:
         wanted = False if options.quiet else None
         for _, picture in zip(counting(range(count), wanted, "zooming"), pictures, strict=True):
@@ -293,10 +294,10 @@ def _asked(options: Namespace, shape: tuple[int, int, int]) -> dict[str, Any]:
     asked = {k: getattr(options, k) for k in ("steps", "seconds", "psnr", "patience", "seed")}
     if not parts:
         return asked | {"net": options.preset}
-    if options.preset is None:
+    if options.preset is None and "encoding" in parts:
         return asked | {"net": Spec(**parts)}
     # a preset with some parts of its own: fitted as the preset is
-    preset = PRESETS[options.preset]
+    preset = PRESETS[options.preset or "grid"]
     if all(asked[name] is None for name in ("steps", "seconds", "psnr", "patience")):
         asked["steps"] = preset.steps
     spec = dataclasses.replace(preset.spec(*shape), **parts)

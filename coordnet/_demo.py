@@ -69,12 +69,12 @@ def demo(
     if image is None:
         image = sample_image()
         crop = crop or _FACE
-    shape = check_picture(image).shape
-    crop = checked_crop(crop, shape)
+    image = check_picture(image)
+    crop = checked_crop(crop, image.shape)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     film = folder / "learning.mp4"
-    size = fitted_size(shape[:2], _LONGEST_FILM)
+    size = fitted_size(image.shape[:2], _LONGEST_FILM)
     net = film_fit(film, image, steps=steps, size=size, progress=progress)
     save(net, folder / "network.safetensors")
     write_image(folder / "fit.png", render(net, progress=False))

@@ -78,8 +78,7 @@ def _stream(
             if run.stopped is None and budget.psnr is not None and shot.psnr >= budget.psnr:
                 run.stopped = "psnr"
             if run.stopped is None and budget.patience is not None:
-                waited = run.step - run.progress()[1]
-                run.stopped = "plateau" if waited >= budget.patience else None
+                run.stopped = "plateau" if run.waited() >= budget.patience else None
             if run.stopped:
                 run.save(shot)
             yield shot
@@ -329,6 +328,9 @@ def _first_ctrl_c() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         pressed.append(now)
 
+    if signal.getsignal(signal.SIGINT) is None:  # a host's own, which could not be put back
+        yield lambda: False
+        return
     before = signal.signal(signal.SIGINT, handle)
     try:
         yield lambda: bool(pressed)

@@ -17,6 +17,7 @@ from jaxtyping import Float32
 
 from ._area import downscale_area, fitted_size, scaled_size
 from ._color import check_image
+from ._coords import Window
 from ._decode import ImageInfo, decode
 from ._encode import FORMATS, WITH_16_BITS, WITH_ALPHA, WITH_QUALITY, encode
 from ._files import atomic_path
@@ -285,13 +286,7 @@ def _check_reduction(downscale: float | int | None, max_side: int | None) -> Non
 
 def _crop(image: np.ndarray, crop: tuple[int, int, int, int]) -> np.ndarray:
     top, left, height, width = crop
-    inside = top >= 0 and left >= 0 and height >= 1 and width >= 1
-    if not inside or top + height > image.shape[0] or left + width > image.shape[1]:
-        message = (
-            f"crop={crop} (top, left, height, width) does not lie within the picture, "
-            f"which is {image.shape[0]} high and {image.shape[1]} wide"
-        )
-        raise ValueError(message)
+    Window.of_pixels(crop, (image.shape[0], image.shape[1]))  # raises where it lies outside
     return image[top : top + height, left : left + width]
 
 

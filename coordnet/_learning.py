@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import warnings
 from collections.abc import Iterable
 from os import PathLike
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from flax import nnx
 
-from ._area import fitted_size
+from ._area import fitted_size, inscribed_size
 from ._fit import exhaust, fitting, start
 from ._nets import Spec, noted
 from ._plan import Budget
@@ -74,18 +75,44 @@ def film_fit(
     _check_options(options)
     started = start(options | {"image": image, "net": net})
     every = _filmed_steps(started.budget, frames)
-    started = started._replace(cadence=Cadence(every, started.run.step, goal=False))
-    size = checked_size(size) or fitted_size(np.shape(image)[:2], _LONGEST_SIDE)
-    with Film(path, fps=fps, size=size, quality=quality) as film:
+    filmed = Cadence(every, started.run.step, goal=False)
+    budget, looks = started.budget, started.cadence
+    if budget.psnr is not None or budget.patience is not None:
+        # it must end about where `fit` would: looked at as often, filmed at its own steps
+        looks.steps = filmed.steps
+    else:
+        looks = filmed
+    started = started._replace(cadence=looks)
+    native = np.shape(image)[:2]
+    size = checked_size(size) or fitted_size(native, _LONGEST_SIDE)
+    # as large as fits; where the shape differs the film adds bars
+    drawn = inscribed_size(native, size) if isinstance(size, tuple) else size
+    fitted, lost = None, None
+    try:
+        with Film(path, fps=fps, size=size, quality=quality) as film:
 
-        def add(shot: Snapshot) -> None:
-            film.add(render(shot.net, size, progress=False), _caption(shot.step, shot.psnr))
+            def add(shot: Snapshot) -> None:
+                nonlocal lost
+                if lost is None and filmed.due(shot.step, shot.seconds):
+                    try:
+                        picture = render(shot.net, drawn, progress=False)
+                        film.add(picture, _caption(shot.step, shot.psnr))
+                    except OSError as error:  # a full disk, say: the fit goes on
+                        lost = error
 
-        fitted = exhaust(started, progress, add)
-        record = noted(fitted, "fitted")
-        last = render(fitted, size, progress=False)
-        repeat = max(1, round(_HOLD * fps))
-        film.add(last, _caption(record.steps, record.psnr), repeat=repeat)
+            fitted = exhaust(started, progress, add)
+            if lost is not None:
+                raise lost
+            record = noted(fitted, "fitted")
+            repeat = max(1, round(_HOLD * fps))
+            last = render(fitted, drawn, progress=False)
+            film.add(last, _caption(record.steps, record.psnr), repeat=repeat)
+    except (OSError, KeyboardInterrupt) as error:
+        if fitted is None:
+            raise
+        said = str(error) or "interrupted"
+        msg = f"the film is lost: {said}; the network is whole"
+        warnings.warn(msg, RuntimeWarning, stacklevel=2)
     return fitted
 
 

@@ -12,15 +12,16 @@ _SIGMA = 1.5  # pixels: the window of Wang et al. 2004
 _REACH = 5  # pixels on each side: their 11 x 11 window
 
 
-def _same(a: np.ndarray, b: np.ndarray) -> None:
-    check_image(a, "a")
-    check_image(b, "b")
-    if np.shape(a) != np.shape(b):
+def _same(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return both as 8-bit pixels."""
+    a, b = check_image(a, "a"), check_image(b, "b")
+    if a.shape != b.shape:
         msg = (
-            f"two images of one shape are compared, got {np.shape(a)} and {np.shape(b)}; bring "
+            f"two images of one shape are compared, got {a.shape} and {b.shape}; bring "
             "one to the size of the other first"
         )
         raise ValueError(msg)
+    return to_uint8(a), to_uint8(b)
 
 
 def psnr(a: Float[np.ndarray, "h w c"], b: Float[np.ndarray, "h w c"]) -> float:
@@ -36,8 +37,8 @@ def psnr(a: Float[np.ndarray, "h w c"], b: Float[np.ndarray, "h w c"]) -> float:
     >>> round(psnr(np.zeros((4, 4, 3), np.float32), np.full((4, 4, 3), 0.1, np.float32)), 2)
     19.83
     """
-    _same(a, b)
-    error = np.mean(np.square(to_uint8(a).astype(np.float64) - to_uint8(b)))
+    x, y = _same(a, b)
+    error = np.mean(np.square(x.astype(np.float64) - y))
     return math.inf if error == 0 else float(10 * np.log10(255.0**2 / error))
 
 
@@ -56,11 +57,11 @@ def ssim(a: Float[np.ndarray, "h w c"], b: Float[np.ndarray, "h w c"]) -> float:
     >>> ssim(image, image)
     1.0
     """
-    _same(a, b)
+    pixels = _same(a, b)
     if min(a.shape[:2]) < 2 * _REACH + 1:
         msg = f"SSIM needs sides of at least {2 * _REACH + 1} pixels, got {a.shape}"
         raise ValueError(msg)
-    x, y = (to_uint8(v).astype(np.float64) / 255 for v in (a, b))
+    x, y = (v.astype(np.float64) / 255 for v in pixels)
 
     def blur(v: np.ndarray) -> np.ndarray:
         return gaussian_filter(v, (_SIGMA, _SIGMA, 0), truncate=3.5)

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import operator
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from os import PathLike
@@ -180,6 +180,10 @@ def check_seed(seed: Any) -> int:
     return int(seed)
 
 
+# of a layer's number, what comes in and what goes out: what goes out instead
+Watch = Callable[[int, Array, Array], Array]
+
+
 class CoordNet(nnx.Module):
     """A picture as a function of the point: ``(n, 2)`` coordinates to ``(n, channels)``.
 
@@ -229,13 +233,65 @@ class CoordNet(nnx.Module):
     def _tables(self) -> dict[str, Array]:
         return {name: table[...] for name, table in self.tables.items()}
 
-    def _decode(self, x: Float[Array, "f n"], dtype: Any) -> Float[Array, "c n"]:
+    def _decode(
+        self, x: Float[Array, "f n"], dtype: Any, watch: Watch | None = None
+    ) -> Float[Array, "c n"]:
         _, act = parts(self.spec)
-        *hidden, last = self.layers
-        for i, layer in enumerate(hidden):
-            x = act.apply(layer(x.astype(dtype)), "first" if i == 0 else "hidden")
-        x = last(x.astype(dtype))
+        for i, layer in enumerate(self.layers):
+            z = layer(x.astype(dtype))
+            z = z if watch is None else watch(i, x, z)
+            x = z if i == self.spec.depth else act.apply(z, "first" if i == 0 else "hidden")
         return jax.nn.sigmoid(x) if self.spec.output == "sigmoid" else x
+
+    def last_features(self, ys: Float[Array, " n"], xs: Float[Array, " n"]) -> Float[Array, "f n"]:
+        """Return what the last layer is given at points."""
+        found = []
+
+        def watch(i, x, z):
+            found.append(x)
+            return z
+
+        enc, _ = parts(self.spec)
+        self._decode(enc.points(self._tables(), ys, xs), jnp.float32, watch)
+        return found[-1]
+
+    def jacobian(
+        self, ys: Float[Array, " n"], xs: Float[Array, " n"]
+    ) -> tuple[Float[Array, "c n"], dict[str, Float[Array, "weights c n"]]]:
+        """Return the channels at points and their derivatives by each layer's weights.
+
+        The keys are the tensors' names in a saved file; the encoding's own weights have no
+        entry. Points are independent of one another, so that one backward pass for each
+        channel gives the derivatives at all points, layer by layer: an outer product of what
+        comes in and what is passed back.
+
+        >>> out, columns = CoordNet(Spec(width=4, depth=1)).jacobian(jnp.zeros(5), jnp.zeros(5))
+        >>> {name: column.shape for name, column in columns.items()}["layers.1.weight"]
+        (12, 3, 5)
+        """
+        enc, _ = parts(self.spec)
+        features = enc.points(self._tables(), ys, xs)
+        n = ys.shape[0]
+
+        def shifted(shifts):
+            inputs = []
+
+            def watch(i, x, z):
+                inputs.append(x)
+                return z + shifts[i]
+
+            return self._decode(features, jnp.float32, watch), inputs
+
+        zeros = [jnp.zeros((layer.bias.shape[0], n)) for layer in self.layers]
+        out, back, inputs = jax.vjp(shifted, zeros, has_aux=True)
+        channels = jnp.broadcast_to(jnp.eye(out.shape[0])[..., None], (out.shape[0], *out.shape))
+        (passed,) = jax.vmap(back)(channels)
+        columns = {}
+        for i, (x, d) in enumerate(zip(inputs, passed, strict=True)):  # (in, n), (c, out, n)
+            weight = jnp.einsum("con,kn->okcn", d, x)
+            columns[f"layers.{i}.weight"] = weight.reshape(-1, *weight.shape[2:])
+            columns[f"layers.{i}.bias"] = d.transpose(1, 0, 2)
+        return out, columns
 
     @property
     def fitted(self) -> Any:
@@ -365,7 +421,7 @@ def _rebuild(
         msg = f"{path}: its description of the network is broken ({error})"
         raise FormatError(msg) from error
     graphdef, state = nnx.split(abstract)
-    expected = {_name(p): leaf for p, leaf in jax.tree.leaves_with_path(state)}
+    expected = {tensor_name(p): leaf for p, leaf in jax.tree.leaves_with_path(state)}
     if {k: (v.shape, v.dtype) for k, v in expected.items()} != {
         k: (v.shape, v.dtype) for k, v in tensors.items()
     }:
@@ -375,7 +431,7 @@ def _rebuild(
     return nnx.merge(graphdef, jax.tree.unflatten(jax.tree.structure(state), leaves))
 
 
-def _name(path: tuple[Any, ...]) -> str:
+def tensor_name(path: tuple[Any, ...]) -> str:
     """Return a tensor's name in a file, such as ``layers.0.weight``."""
     parts_ = (str(getattr(p, "key", getattr(p, "name", p))) for p in path)
     return ".".join(p for p in parts_ if p != "value")
@@ -383,4 +439,4 @@ def _name(path: tuple[Any, ...]) -> str:
 
 def _named(net: nnx.Module) -> dict[str, np.ndarray]:
     leaves = jax.tree.leaves_with_path(nnx.state(net))
-    return {_name(path): np.asarray(leaf) for path, leaf in leaves}
+    return {tensor_name(path): np.asarray(leaf) for path, leaf in leaves}

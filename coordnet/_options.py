@@ -136,7 +136,9 @@ def _parser() -> argparse.ArgumentParser:
         )
         fill(command)
         say = command.add_argument_group("what is printed")
-        say.add_argument("--quiet", action="store_true", help="print nothing but errors")
+        say.add_argument(
+            "--quiet", action="store_true", help="print nothing but errors and warnings"
+        )
         say.add_argument("--json", action="store_true", help="print one JSON object on stdout")
     return parser
 

@@ -1,7 +1,8 @@
-"""From a caller's arguments to a fit with every choice made; all errors are raised here."""
+"""From a caller's arguments to a fit with every choice made, each argument checked."""
 
 import dataclasses
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, NamedTuple
@@ -33,7 +34,7 @@ class Plan(NamedTuple):
     problem: Problem
     mask: np.ndarray | None
     channels: int
-    belongs: dict[str, str]
+    belongs: Callable[[], dict[str, str]]  # what a checkpoint is told by; asked only for one
     seed: int
 
 
@@ -116,10 +117,12 @@ def _continued(
             f"(2, {channels})"
         )
         raise ValueError(msg)
-    if spec is not None and isinstance(init, CoordNet):
-        wanted = dataclasses.replace(spec, channels=channels, size=init.spec.size)
-        if wanted != init.spec:
-            msg = f"`init` is {init.spec}, not the {wanted} asked for; leave one of them out"
+    if spec is not None:
+        theirs = init.spec if isinstance(init, CoordNet) else None
+        wanted = dataclasses.replace(spec, channels=channels, size=theirs and theirs.size)
+        if wanted != theirs:
+            found = theirs or type(init).__name__
+            msg = f"`init` is {found}, not the {wanted} asked for; leave one of them out"
             raise ValueError(msg)
     graphdef, state = nnx.split(init)
     if isinstance(init, CoordNet) and init.spec.size != size:
@@ -154,7 +157,7 @@ def make_budget(
             raise ValueError(msg)
     if steps is None and seconds is None and psnr is None and patience is None:
         steps = preset.steps
-    return Budget(steps, seconds, psnr, patience)
+    return Budget(None if steps is None else int(steps), seconds, psnr, patience)
 
 
 def _mesh() -> Mesh | None:
@@ -183,7 +186,7 @@ def make_plan(
         raise ValueError(msg)
     seed = check_seed(seed)
     start, preset = _network(net, init, image, seed)
-    chosen = preset.trainer if trainer is None else as_trainer(trainer)
+    chosen = as_trainer(preset.trainer if trainer is None else trainer)
     text = sampling or chosen.sampling or preset.sampling
     if not isinstance(start, CoordNet):
         if dtype != "float32":
@@ -204,20 +207,22 @@ def make_plan(
         dtype=dtype,
         mesh=_mesh(),
     )
-    belongs = {
-        "picture": fingerprint(image),
-        "mask": fingerprint(mask),
-        "network": fingerprint(repr(spec) if spec else _ADDRESS.sub("", str(graphdef))),
-        "trainer": fingerprint(chosen),
-        "sampling": text,
-        "loss": loss,
-        "dtype": dtype,
-        "seed": str(seed),
-        "starting network": "seed",
-    }
     given = net if isinstance(net, nnx.Module) else init
-    if given is not None:
-        belongs["starting network"] = fingerprint(jax.tree.leaves(nnx.state(given)))
+    began = "seed" if given is None else jax.tree.map(np.asarray, jax.tree.leaves(nnx.state(given)))
+
+    def belongs() -> dict[str, str]:
+        return {
+            "picture": fingerprint(image),
+            "mask": fingerprint(mask),
+            "network": fingerprint(repr(spec) if spec else _ADDRESS.sub("", str(graphdef))),
+            "trainer": fingerprint(chosen),
+            "sampling": text,
+            "loss": loss,
+            "dtype": dtype,
+            "seed": str(seed),
+            "starting network": fingerprint(began),
+        }
+
     return Plan(start, chosen, problem, mask, image.shape[2], belongs, seed), preset
 
 

@@ -46,7 +46,7 @@ def _share(longest: int, part: int) -> int:
 
 def _grid(height: int, width: int, channels: int) -> Spec:
     # One feature at every pixel and two at every sixteenth, as lightness is finer than colour:
-    # a third of a weight for each sample of a colour picture, and nodes that lie on the pixels.
+    # 0.4 weights for each sample of a colour picture, and nodes that lie on the pixels.
     # A grey picture has a third of the samples, so its finest level stands at half.
     side = max(height, width)
     finest = side if channels > 1 else _share(side, 2)
@@ -93,7 +93,7 @@ def _fourier(height: int, width: int, channels: int) -> Spec:
     )
 
 
-#: Every preset by name; a user's own is one entry more. See the README for what each reaches.
+#: Every preset by name; a user's own is one entry more. What each reaches: benchmarks/README.md.
 PRESETS: dict[str, Preset] = {
     "grid": Preset(
         _grid,
@@ -119,14 +119,14 @@ PRESETS: dict[str, Preset] = {
     ),
     "siren": Preset(
         partial(_sines, "sine(omega=30,first={first})"),
-        adam(1e-3, warmup=50),
+        adam(3e-4, warmup=50),
         "pixels(points=8192)",
         2000,
         "Sine network (Sitzmann et al., Implicit Neural Representations, NeurIPS 2020)",
     ),
     "siren_scaled": Preset(
         partial(_sines, "sine(omega=30,first={first},scale=1.5)"),
-        adam(1e-3, warmup=50),
+        adam(3e-4, warmup=50),
         "pixels(points=8192)",
         2000,
         "Sine network of scaled start (Yeom et al., Fast Training of Sinusoidal Neural Fields, "
@@ -134,7 +134,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "finer": Preset(
         partial(_sines, "finer(omega=30,first={first})"),
-        adam(1e-3, warmup=50),
+        adam(3e-4, warmup=50),
         "pixels(points=8192)",
         2000,
         "Sines of a variable period (Liu et al., FINER, CVPR 2024)",

@@ -193,6 +193,30 @@ class Problem:
         weight = None if self.visible is None else self._weight()[index]
         return self._spread(Batch(self.ys[index], self.xs, self.target[:, index], weight))
 
+    def part(
+        self, key: PRNGKeyArray, i: Int[Array, ""], count: Int[Array, ""], points: int
+    ) -> Batch:
+        """Return part ``i`` of a sample of ``count`` parts, each of ``points`` single pixels.
+
+        The sample is spread evenly over the picture, by ``key``; as large as the picture or
+        larger it is each pixel once, and what is left over weighs 0. ``count`` may be traced:
+        a sample can grow without compiling anew.
+        """
+        height, width = self.size
+        total = height * width if self.visible is None else self.shown
+        asked = jnp.minimum(count * points, total)
+        nth = i * points + jnp.arange(points)
+        step, rest = total // asked, total % asked
+        index = nth * step + jnp.floor(nth * (rest / asked)).astype(jnp.int32)
+        index = index + jax.random.randint(jax.random.fold_in(key, i), (points,), 0, step)
+        index = (index + jax.random.randint(key, (), 0, total)) % total
+        index = index if self.visible is None else self.visible[index]
+        flat = self.target.reshape(self.target.shape[0], -1)
+        weight = (nth < asked).astype(jnp.float32)
+        return self._spread(
+            Batch(self.ys[index // width], self.xs[index % width], flat[:, index], weight)
+        )
+
     def chunk(self, i: Int[Array, ""]) -> Batch:
         """Return the rows of chunk ``i`` of the whole picture."""
         rows = self.chunk_rows
@@ -216,7 +240,10 @@ class Problem:
         if isinstance(self.sampling, Full):
             total = sum_over_chunks(_chunk_loss, params, self, self.chunks)
             return total / (self.target.shape[0] * self._pixels())
-        batch = self.batch(key)
+        return self.loss_on(params, self.batch(key))
+
+    def loss_on(self, params: Any, batch: Batch) -> Float[Array, ""]:
+        """Return the mean loss of a batch; differentiable in ``params``."""
         error = LOSSES[self.loss](self.predict(params, batch), batch.target)
         if batch.weight is None:
             return jnp.mean(error)

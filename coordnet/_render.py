@@ -26,6 +26,7 @@ from ._progress import counting
 _VALUES = {"cpu": 2**21}
 _VALUES_ELSEWHERE = 2**25
 _MOST_SIDE = 2**20  # pixels; beyond, float32 coordinates no longer tell pixels apart
+_MOST_CANVAS = 2**24  # pixels of a picture that is drawn only to be averaged: 200 MB
 _MOST_SAMPLES = 16  # along each axis of a pixel, at once; more are averaged in two stages
 
 
@@ -99,10 +100,9 @@ def render(
     height, width = _size(native, size, scale, window)
     samples = _samples_per_pixel(native, (height, width), window)
     if samples > _MOST_SAMPLES:
-        # in two stages, so that no tile must hold all points of a pixel
-        times = -(-samples // _MOST_SAMPLES)
-        larger = render(net, (height * times, width * times), window=window, progress=progress)
-        return larger.reshape(height, times, width, times, -1).mean((1, 3))
+        assert native is not None
+        part = window or frame(native.size, native.coordinates)
+        return _in_two_stages(net, (height, width), part, -(-samples // _MOST_SAMPLES), progress)
     native = native or _Frame((height, width), "centers")
     ys, xs = lattice(
         (height * samples, width * samples),
@@ -130,6 +130,25 @@ def render(
             ]
     assert out is not None
     return out
+
+
+def _in_two_stages(
+    net: nnx.Module, size: tuple[int, int], window: Window, times: int, progress: bool | None
+) -> Float[np.ndarray, "h w c"]:
+    """Draw ``times`` as large and average, some rows after the others: no tile need hold all."""
+    height, width = size
+    if width * times > _MOST_SIDE:
+        msg = f"`window` {window} is too many times larger than the picture; draw it larger"
+        raise ValueError(msg)
+    (low, high), bands = window.y, []
+    rows = max(1, _MOST_CANVAS // (width * times**2))
+    for top in range(0, height, rows):
+        n = min(rows, height - top)
+        edges = (low + (high - low) * edge / height for edge in (top, top + n))
+        part = window._replace(y=tuple(edges))
+        larger = render(net, (n * times, width * times), window=part, progress=progress)
+        bands.append(larger.reshape(n, times, width, times, -1).mean((1, 3)))
+    return np.concatenate(bands)
 
 
 def zoom(

@@ -3,6 +3,7 @@
 import math
 import operator
 import time
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -126,6 +127,7 @@ class Run:
         self.saved = -1
         self.latest: dict[str, Any] | None = None
         if checkpoint is not None:
+            self.belongs = plan.belongs()
             self._restore(checkpoint)
         self.problem = plan.problem
         if plan.problem.mesh is not None:
@@ -200,13 +202,17 @@ class Run:
             "history": self.history,
             "latest": self.latest,
         }
-        write_checkpoint(
-            self.path, (self.params, self.state), belongs=self.plan.belongs, record=record
-        )
-        self.saved = self.step
+        try:
+            write_checkpoint(
+                self.path, (self.params, self.state), belongs=self.belongs, record=record
+            )
+        except OSError as error:  # a full disk, say: no reason to lose the fit as well
+            warnings.warn(f"no checkpoint was written: {error}", RuntimeWarning, stacklevel=2)
+        else:
+            self.saved = self.step
 
     def _restore(self, path: str | PathLike[str]) -> None:
-        found = read_checkpoint(path, (self.params, self.state), belongs=self.plan.belongs)
+        found = read_checkpoint(path, (self.params, self.state), belongs=self.belongs)
         if found is None:
             return
         (self.params, self.state), record = found
@@ -224,7 +230,7 @@ class Run:
             "steps": budget.steps is not None and self.step >= budget.steps,
             "psnr": budget.psnr is not None and latest["psnr"] >= budget.psnr,
             "seconds": budget.seconds is not None and self.seconds >= budget.seconds,
-            "plateau": budget.patience is not None and latest["stopped"] == "plateau",
+            "plateau": budget.patience is not None and self.waited() >= budget.patience,
         }
         self.stopped = next((why for why, is_met in met.items() if is_met), None)
         if self.stopped is None:
@@ -234,13 +240,13 @@ class Run:
             self.step, self.seconds, self.loss, latest["psnr"], latest["hidden_psnr"], net
         )
 
-    def progress(self) -> tuple[float, int]:
-        """Return the best PSNR of the history, less being no progress, and its step."""
+    def waited(self) -> int:
+        """Return for how many steps the PSNR has not risen."""
         best, best_step = -math.inf, 0
         for step, _, psnr in self.history:
             if psnr > best + 0.01:  # dB; less is no progress worth the wait
                 best, best_step = psnr, step
-        return best, best_step
+        return self.step - best_step
 
 
 def _own(leaf: Any) -> Array:
@@ -279,14 +285,17 @@ class Cadence:
 
     def next(self, step: int) -> float:
         """Return the first step after ``step`` to look at, infinite if time decides."""
-        if self.every is not None:
-            return (step // self.every + 1) * self.every
-        return next((s for s in self.steps if s > step), math.inf)
+        listed = next((s for s in self.steps if s > step), math.inf)
+        if self.every is None:
+            return listed
+        return min(listed, (step // self.every + 1) * self.every)
 
     def due(self, step: int, seconds: float) -> bool:
         """Return whether to look now."""
+        if step in self.steps or (self.every is not None and step % self.every == 0):
+            return True
         if self.timed or (self.every is None and step > max(self.steps, default=0)):
             # beyond the steps given, the clock decides, so that no goal is passed unseen;
             # a look may cost much on a large picture: at most a tenth of the time
             return seconds - self.seconds >= max(self.between, 9 * self.cost)
-        return step in self.steps if self.every is None else step % self.every == 0
+        return False

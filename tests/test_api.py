@@ -38,6 +38,7 @@ BY_PLACE = {
     ("demo", "folder"),  # demo("out")
     ("adam", "rate"),  # adam(1e-3)
     ("rprop", "size"),  # rprop(0.1)
+    ("muon", "rate"),  # muon(0.02)
 }
 
 

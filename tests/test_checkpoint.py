@@ -178,10 +178,12 @@ def test_more_steps_go_on_as_if_never_stopped(path, more):
 
 def test_a_plateau_is_an_end_too(path):
     still = optax.sgd(0.0)
-    more = {"trainer": still, "patience": 10, "every": 5, "checkpoint": path}
+    more: dict[str, Any] = {"trainer": still, "patience": 10, "every": 5, "checkpoint": path}
     assert fit(**more).fitted.stopped == "plateau"
     again = fit(**more)
     assert (again.fitted.steps, again.fitted.stopped) == (15, "plateau")
+    patient = fit(**more | {"patience": 30})  # more of it, and the fit goes on
+    assert (patient.fitted.steps, patient.fitted.stopped) == (35, "plateau")
 
 
 def test_checkpoints_are_written_as_often_as_asked(path, monkeypatch):
@@ -402,8 +404,9 @@ def test_a_write_that_fails_leaves_the_checkpoint_before(path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr("coordnet._files.os.replace", full)
-        with pytest.raises(OSError, match="No space left"):
-            fit(steps=30, checkpoint=path)
+        with pytest.warns(RuntimeWarning, match="no checkpoint was written: .*No space left"):
+            net = fit(steps=30, checkpoint=path)
+    assert same_bytes(weights(net), weights(fit(steps=30)))  # and the fit itself is whole
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == [path.name]
     assert same_bytes(weights(fit(steps=30, checkpoint=path)), weights(fit(steps=30)))
@@ -497,7 +500,7 @@ def test_a_fingerprint_is_the_same_in_every_process():
         "from test_checkpoint import described, fingerprint;"
         "from coordnet._plan import make_plan; from small_fits import Mine, picture;"
         "plan, _ = make_plan(picture(), Mine());"
-        "print([fingerprint(v) for v in described()], plan.belongs)"
+        "print([fingerprint(v) for v in described()], plan.belongs())"
     )
     with ThreadPoolExecutor() as pool:
         runs = list(pool.map(lambda seed: python(code, PYTHONHASHSEED=seed), ("1", "2")))
@@ -513,4 +516,4 @@ def test_a_module_with_a_function_in_it_is_the_same_in_every_process():
     text = str(nnx.split(mine)[0])
     assert " at 0x" in text  # else this test has nothing to hold
     setattr(mine, "activation", lambda x: x)  # noqa: B010
-    assert _plan.make_plan(IMAGE, mine)[0].belongs == plan.belongs
+    assert _plan.make_plan(IMAGE, mine)[0].belongs() == plan.belongs()

@@ -293,6 +293,18 @@ def test_a_bug_keeps_its_traceback(here, monkeypatch):
         _cli.main(["info", "photo.png"])
 
 
+def test_what_an_operation_of_ours_raises_is_a_bug_too(here, monkeypatch):
+    monkeypatch.setattr("coordnet._commands._info_of_picture", None)
+    with pytest.raises(TypeError, match="not callable"):  # raised by the call, in our own frame
+        _cli.main(["info", "photo.png"])
+
+
+def test_a_width_alone_is_of_the_default_network(here):
+    assert _cli.main(["fit", "photo.png", "--width", "8", "--steps", "2", "--quiet"]) == 0
+    spec = cn.load("photo.safetensors").spec
+    assert (spec.encoding.split("(")[0], spec.width) == ("grid", 8)
+
+
 # --- Ctrl-C ---------------------------------------------------------------------------
 @pytest.mark.parametrize("film", [False, True])
 def test_ctrl_c_keeps_the_best_and_exits_130(here, film):

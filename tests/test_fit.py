@@ -385,6 +385,12 @@ BAD = {
     "trainer": ({"trainer": "adam"}, TypeError, "`trainer` must be.*got '?(str|adam)"),
     "sampling": ({"sampling": "rows"}, ValueError, "sampling 'rows' is unknown"),
     "loss": ({"loss": "l3"}, ValueError, "loss 'l3' is unknown; .*known are l2, l1, relative_l2"),
+    "loss kind": ({"loss": abs}, ValueError, "loss <built-in function abs> is unknown"),
+    "a name for ones own": (
+        {"net": "lenna", "init": Mine()},
+        ValueError,
+        "`init` is Mine, not the Spec.*asked for",
+    ),
     "dtype": ({"dtype": "float16"}, ValueError, "`dtype` must be.*got 'float16'"),
     "their dtype": ({"net": Mine(), "dtype": "bfloat16"}, ValueError, "`dtype` is for CoordNet"),
     "mask shape": ({"mask": np.ones((3, 3), bool)}, ValueError, r"`mask`.*got bool \(3, 3\)"),
@@ -573,3 +579,11 @@ def test_progress_is_drawn_when_asked_for_and_off_when_nobody_watches(capfd):
     assert out == ""
     assert "step 9" in err
     assert f"{net.fitted.psnr:.2f} dB" in err
+
+
+def test_a_hosts_own_handler_is_left_alone(monkeypatch):
+    # one that was not set from Python reads as None, and could not be put back
+    monkeypatch.setattr(signal, "getsignal", lambda _: None)
+    monkeypatch.setattr(signal, "signal", None)  # not to be called
+    with _first_ctrl_c() as interrupted:
+        assert not interrupted()

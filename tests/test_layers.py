@@ -31,7 +31,13 @@ LAYERS = {
     ],
     "3 verbs on networks": [
         ["trainers._gradient"],
-        ["trainers._rprop"],
+        [
+            "trainers._genetic",
+            "trainers._least_squares",
+            "trainers._muon",
+            "trainers._ridge",
+            "trainers._rprop",
+        ],
         ["trainers"],
         ["_art", "_checkpoint", "_presets", "_problem"],
         ["_plan", "_render"],
@@ -74,6 +80,10 @@ TESTED_IN = {
     "_run": "test_fit.py",
     "_video_encoder": "test_video.py",
     "trainers._gradient": "test_trainers.py",
+    "trainers._genetic": "test_genetic.py",
+    "trainers._least_squares": "test_least_squares.py",
+    "trainers._muon": "test_trainers.py",
+    "trainers._ridge": "test_least_squares.py",
     "trainers._rprop": "test_trainers.py",
 }
 

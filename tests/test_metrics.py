@@ -92,6 +92,11 @@ def test_bytes_and_no_numbers_are_refused(measure):
         measure(np.full_like(image, np.nan), image)
 
 
+def test_floats_of_other_widths_are_rounded_as_float32():
+    image = np.random.default_rng(0).random((16, 16, 3)).astype(np.float16)
+    assert psnr(image, image.astype(np.float32)) == np.inf
+
+
 def test_ssim_needs_a_window():
     with pytest.raises(ValueError, match="at least 11"):
         ssim(np.zeros((10, 30, 3), np.float32), np.zeros((10, 30, 3), np.float32))

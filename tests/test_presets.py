@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import optax
 import pytest
 
 import coordnet as cn
@@ -183,3 +184,5 @@ def test_ones_own_preset_is_one_entry(monkeypatch):
     monkeypatch.setitem(PRESETS, "own", own)
     net = cn.fit(picture(6, 8), "own")
     assert (net.spec.width, net.fitted.steps) == (8, 7)
+    monkeypatch.setitem(PRESETS, "theirs", own._replace(trainer=optax.adam(1e-3)))
+    assert cn.fit(picture(6, 8), "theirs").fitted.steps == 7

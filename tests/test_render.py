@@ -399,3 +399,17 @@ def test_grey_and_alpha_show_themselves_too(channels, mode):
 
 def test_a_network_of_no_known_size_shows_no_picture():
     assert cn.CoordNet(SPEC)._repr_png_() is None
+
+
+def test_the_second_stage_is_drawn_in_bands(monkeypatch):
+    net = cn.CoordNet(cn.Spec(width=8, depth=2, activation="sine(omega=3)", size=(64, 64)), seed=1)
+    far = cn.Window(x=(-20.0, 20.0), y=(-10.0, 10.0))
+    whole = cn.render(net, (8, 16), window=far)  # 80 points along each axis of a pixel
+    monkeypatch.setattr("coordnet._render._MOST_CANVAS", 16 * 6**2 * 3)  # 3 rows at once
+    np.testing.assert_allclose(cn.render(net, (8, 16), window=far), whole, atol=1e-5)
+
+
+def test_a_window_beyond_all_measure():
+    net = cn.CoordNet(cn.Spec(width=2, depth=1, size=(64, 64)))
+    with pytest.raises(ValueError, match=r"`window` .*too many times larger"):
+        cn.render(net, 512, window=cn.Window(x=(-1e6, 1e6), y=(-1e6, 1e6)))

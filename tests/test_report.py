@@ -2,6 +2,7 @@
 
 import re
 from html.parser import HTMLParser
+from typing import Any
 
 import numpy as np
 import optax
@@ -152,6 +153,40 @@ def test_the_film_of_every_budget(tmp_path):
     assert film_fit(film, picture(), TINY, frames=4, seconds=0.2).fitted.stopped == "seconds"
     assert film_fit(film, picture(), TINY, frames=9, patience=1).fitted.stopped == "plateau"
     assert film_fit(film, picture(), TINY, frames=4, steps=0).fitted.steps == 0
+
+
+def test_a_film_ends_where_the_fit_does(tmp_path):
+    # looked at as often as `fit` looks, not only where there is a frame
+    goals: list[dict[str, Any]] = [{"patience": 20}, {"patience": 20, "steps": 500}]
+    for goal in goals:
+        fitted = cn.fit(picture(), TINY, trainer=optax.sgd(0.0), **goal).fitted
+        filmed = film_fit(
+            tmp_path / "a.gif", picture(), TINY, frames=2, trainer=optax.sgd(0.0), **goal
+        ).fitted
+        assert filmed.stopped == "plateau"
+        # it has seen step 0 too, where the fit first looks after 2 steps, and waits from there
+        assert fitted.steps - 2 <= filmed.steps <= fitted.steps
+
+
+def test_a_film_of_another_shape_has_bars(tmp_path):
+    film = tmp_path / "a.gif"
+    film_fit(film, np.ones((24, 12, 3), np.float32), TINY, frames=2, steps=300, size=(48, 96))
+    last = cn.read_image(film)  # the first frame
+    assert last.shape == (48, 96, 3)
+    # 24 of the 96 columns are the picture's; the lower rows have the caption
+    assert last[:28, :30].max() < 0.05
+    assert last[:20, 40:56].mean() > 0.2
+
+
+def test_a_film_that_is_lost_costs_no_fit(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("coordnet._video.Encoder.write", full)
+    with pytest.warns(RuntimeWarning, match=r"film is lost: .*No space.*network is whole"):
+        net = film_fit(tmp_path / "a.gif", picture(), TINY, frames=3, steps=9)
+    assert net.fitted.steps == 9
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_film_that_diverges(tmp_path):

@@ -1,6 +1,7 @@
 """Trainers: iRprop- against PyTorch's and by hand, averages against formulas."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,10 +9,20 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
+from small_fits import as_users_run_it
 
 import coordnet as cn
 from coordnet import CoordNet, Spec
-from coordnet.trainers import Gradient, adam, as_trainer, per_fan_in, rprop, scale_by_irprop
+from coordnet.trainers import (
+    Gradient,
+    adam,
+    as_trainer,
+    per_fan_in,
+    rprop,
+    scale_by_quickprop,
+    scale_by_rprop,
+    scale_by_sarprop,
+)
 
 # --- iRprop- ---------------------------------------------------------------------------------
 # Recorded with torch 2.13.0 (CPU), which the suite does not need:
@@ -100,7 +111,9 @@ def walk(rule, start, gradients):
 @pytest.mark.parametrize("options", TORCH, ids=str)
 def test_irprop_is_that_of_torch_step_for_step(options):
     size, shrink, grow, smallest, largest = options
-    rule = scale_by_irprop(size, shrink=shrink, grow=grow, smallest=smallest, largest=largest)
+    rule = scale_by_rprop(
+        "irprop-", size, shrink=shrink, grow=grow, smallest=smallest, largest=largest
+    )
     # both in float32: the last digit may fall otherwise where a product is fused with a sum
     np.testing.assert_allclose(
         list(walk(rule, START, GRADIENTS)), TORCH[options], atol=3e-7, rtol=0
@@ -108,7 +121,7 @@ def test_irprop_is_that_of_torch_step_for_step(options):
 
 
 def test_the_defaults_are_those_of_torch():
-    shown = list(walk(scale_by_irprop(), START, GRADIENTS))
+    shown = list(walk(scale_by_rprop(), START, GRADIENTS))
     np.testing.assert_allclose(shown, TORCH[0.01, 0.5, 1.2, 1e-6, 50.0], atol=3e-7, rtol=0)
 
 
@@ -123,7 +136,114 @@ def moves(rule):
 
 
 def test_irprop_by_hand():
-    np.testing.assert_allclose(moves(scale_by_irprop(0.1)), BY_HAND, atol=1e-7)  # float32 sums
+    np.testing.assert_allclose(
+        moves(scale_by_rprop("irprop-", 0.1)), BY_HAND, atol=1e-7
+    )  # float32 sums
+
+
+# the same signs for the other variants, a step of 0.1 halved to 0.072 where the sign changes
+VARIANTS = {
+    # takes the shrunk step at once, and grows again at the next
+    "rprop-": [-0.1, -0.12, -0.144, 0.072, 0.0864, 0.10368],
+    # takes the last move back, then goes on with half, unchanged
+    "rprop+": [-0.1, -0.12, -0.144, 0.144, 0.072, 0.0864],
+    "irprop-": BY_HAND,
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_variants_by_hand(variant):
+    expected = VARIANTS[variant]
+    np.testing.assert_allclose(moves(scale_by_rprop(variant, 0.1)), expected, atol=1e-7)
+
+
+@pytest.mark.parametrize(("loss", "fourth"), [(2.0, 0.144), (0.5, 0.0)])
+def updated(rule: Any, *arguments: Any, **more: Any) -> tuple[Any, Any]:
+    return rule.update(*arguments, **more)
+
+
+def test_irprop_plus_goes_back_only_where_the_loss_rose(loss, fourth):
+    rule = scale_by_rprop("irprop+", 0.1)
+    state = rule.init(jnp.zeros(()))
+    made = []
+    for sign, value in zip(SIGNS, [1.0, 1.0, 1.0, loss, loss, loss], strict=True):
+        move, state = updated(rule, jnp.float32(sign), state, value=jnp.float32(value))
+        made.append(float(move))
+    np.testing.assert_allclose(made, [*BY_HAND[:3], fourth, *BY_HAND[4:]], atol=1e-7)
+
+
+def test_irprop_plus_asks_for_the_loss():
+    rule = scale_by_rprop("irprop+")
+    with pytest.raises(ValueError, match="value=loss"):
+        updated(rule, jnp.zeros(()), rule.init(jnp.zeros(())))
+
+
+def test_an_unknown_variant():
+    with as_users_run_it(), pytest.raises(ValueError, match="one of irprop-, irprop"):
+        scale_by_rprop("irprop")  # type: ignore[arg-type]
+
+
+def fann(gradients, size=0.1, grow=1.2, shrink=0.5, smallest=1e-4, largest=50.0):
+    """The moves of FANN 2.2's iRprop- (fann_train.c), whose slopes are minus the gradient."""
+    step, slope_before, made = size, 0.0, []
+    for g in gradients:
+        slope = -g
+        step = max(step, smallest)
+        if slope_before * slope >= 0:
+            step = min(step * grow, largest)
+        else:
+            step, slope = max(step * shrink, 0.0), 0.0
+        # a slope of 0 takes the second branch: upward, wherever down is
+        made.append(-step if slope < 0 else step)
+        slope_before = slope
+    return made
+
+
+def test_fann_moves_upward_where_a_sign_changes():
+    # and grows on a product of 0, so that its steps are one growth ahead from the first on
+    theirs = fann(SIGNS)
+    np.testing.assert_allclose(theirs[:3], [-0.12, -0.144, -0.1728])
+    assert theirs[3] == pytest.approx(0.0864)  # ours rests here: 0
+    downward = fann([-s for s in SIGNS])
+    assert downward[3] == pytest.approx(0.0864)  # upward again, from the other side
+    assert moves(scale_by_rprop("irprop-", 0.1))[3] == 0
+
+
+def test_sarprop_decays_weights_and_its_noise_fades():
+    # without a gradient the decay alone has a sign: towards 0
+    rule = scale_by_sarprop(0.1)
+    state = rule.init(jnp.zeros(2))
+    move, state = updated(rule, jnp.zeros(2), state, jnp.array([3.0, -3.0]), value=1.0)
+    np.testing.assert_allclose(move, [-0.1, 0.1], atol=1e-7)
+    # where the sign changes a small step is halved, and noise of at most 3 x 1 x cold^2 added
+    rule = scale_by_sarprop(0.01, decay=0.0)
+    state = rule.init(jnp.zeros(1000))
+    _, state = updated(rule, jnp.ones(1000), state, jnp.zeros(1000), value=1.0)
+    _, late = updated(rule, -jnp.ones(1000), state, jnp.zeros(1000), value=1.0)
+    added = np.asarray(late.sizes) - 0.005
+    cold = 2.0 ** (-0.015 * 1)
+    assert added.min() >= 0
+    assert 0.9 * 3 * cold**2 < added.max() < 3 * cold**2
+    cooled = state._replace(steps=jnp.int32(1000))
+    _, late = updated(rule, -jnp.ones(1000), cooled, jnp.zeros(1000), value=1.0)
+    np.testing.assert_allclose(late.sizes, 0.005, atol=1e-7)
+
+
+def test_quickprop_jumps_to_the_bottom_of_a_parabola():
+    # slope 2 (w - 3): from 0 a gradient step of 0.1 * 6 to 0.6, where the slope is -4.8; the
+    # parabola's bottom is 0.6 * 4.8 / (6 - 4.8) = 2.4 away, more than 1.75 times the last move
+    rule = scale_by_quickprop(0.1)
+    state = rule.init(jnp.zeros(()))
+    w, slopes = jnp.zeros(()), []
+    for _ in range(12):
+        slope = 2 * (w - 3)
+        slopes.append(float(slope))
+        move, state = updated(rule, slope, state)
+        w = w + move
+    first = 0.6
+    second = 1.75 * 0.6 + 0.1 * 4.8
+    assert slopes[:3] == pytest.approx([-6, 2 * (first - 3), 2 * (first + second - 3)], rel=1e-5)
+    assert float(w) == pytest.approx(3.0, abs=1e-4)
 
 
 def test_optax_rprop_is_a_step_late():
@@ -138,7 +258,7 @@ def test_optax_rprop_is_a_step_late():
 
 def test_irprop_sees_signs_alone_and_moves_each_weight_by_itself():
     tree = {"a": jnp.zeros((2, 2)), "b": [jnp.zeros(3), jnp.zeros(())]}
-    rule = scale_by_irprop(0.1)
+    rule = scale_by_rprop("irprop-", 0.1)
     large, _ = rule.update(jax.tree.map(lambda v: v + 1e20, tree), rule.init(tree))
     small, _ = rule.update(jax.tree.map(lambda v: v + 1e-10, tree), rule.init(tree))
     assert jax.tree.structure(large) == jax.tree.structure(tree)

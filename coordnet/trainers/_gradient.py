@@ -53,6 +53,8 @@ class Gradient:
             This gives at every moment what a decayed learning rate gives at the end
             (Shamir and Zhang, Stochastic Gradient Descent for Non-smooth Optimization, 2013).
         sampling: The sampling it needs when the caller names none.
+        fixed: Draw one sample, the first, and stay with it: what remembers gradients from
+            step to step, as L-BFGS does, needs the same function at each.
 
     >>> Gradient(optax.sgd(0.1)).average
     0.0
@@ -61,6 +63,7 @@ class Gradient:
     optimizer: optax.GradientTransformation
     average: float = 0.0
     sampling: str | None = None
+    fixed: bool = False
 
     def init(self, params: Any, key: PRNGKeyArray) -> GradientState:
         """Return the state before the first step."""
@@ -71,7 +74,7 @@ class Gradient:
         self, state: GradientState, params: Any, problem: Any
     ) -> tuple[GradientState, Any, dict[str, Float[Array, ""]]]:
         """Take the gradient on the step's pixels and apply the transformation to it."""
-        key, drawn = jax.random.split(state.key)
+        key, drawn = (state.key, state.key) if self.fixed else jax.random.split(state.key)
         loss, gradient = problem.value_and_grad(params, drawn)
         update = optax.with_extra_args_support(self.optimizer).update
         updates, optimizer = update(
@@ -148,6 +151,21 @@ def _adam(
         rate = optax.linear_schedule(0.0, rate, warmup)
     parts.append(optax.scale_by_learning_rate(rate))
     return Gradient(optax.chain(*parts), average=average)
+
+
+@lru_cache(maxsize=64)
+def lbfgs(*, memory: int = 20, points: int | None = None) -> Gradient:
+    """Return optax's L-BFGS with its line search inside the compiled loop.
+
+    Args:
+        memory: Steps whose gradients are remembered.
+        points: Fit a fixed sample of so many pixels; the full picture when missing.
+
+    >>> lbfgs().sampling, lbfgs(points=65536).sampling
+    ('full', 'pixels(points=65536)')
+    """
+    sampling = "full" if points is None else f"pixels(points={points})"
+    return Gradient(optax.lbfgs(memory_size=memory), sampling=sampling, fixed=True)
 
 
 @lru_cache(maxsize=1)

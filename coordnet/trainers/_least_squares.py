@@ -1,0 +1,292 @@
+"""Least squares: Levenberg-Marquardt steps on a sample of the pixels that grows as it must."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from .._nets import CoordNet, tensor_name
+
+_POINTS = 2048  # pixels of a part: its Jacobian, weights x channels x points, is all that is held
+_MOST_WEIGHTS = 20_000  # of which the normal matrix takes 1.6 GB
+_REFINEMENTS = 8  # conjugate gradients with the matrix of a smaller sample to help
+_TRIALS = 8  # dampings tried on one sample before another is drawn
+
+
+class LeastSquaresState(NamedTuple):
+    """What a step hands to the next.
+
+    ``damping`` and its ``growth`` if a step fails; the number of ``parts`` in a sample; the
+    weights ``before`` the last step, what it ``gained`` on its own sample, and the share of
+    such gains that other samples have confirmed (``worth``).
+    """
+
+    damping: Float[Array, ""]
+    growth: Float[Array, ""]
+    parts: Int[Array, ""]
+    before: Float[Array, " weights"]
+    gained: Float[Array, ""]
+    worth: Float[Array, ""]
+    key: PRNGKeyArray
+
+
+class _Sample(NamedTuple):
+    """The sum of squares at some weights, its gradient, and how to solve for a step."""
+
+    squares: Float[Array, ""]
+    gradient: Float[Array, " weights"]
+    solve: Callable[[Float[Array, ""]], tuple[Array, Array]]
+    """Of a damping: the step, and what the squares should fall by."""
+
+
+@dataclass(frozen=True)
+class LeastSquares:
+    """Levenberg-Marquardt: each step solves for all weights at once, on the squared error.
+
+    The damping follows the gain ratio (Nielsen, Damping Parameter in Marquardt's Method,
+    1999). A step sees a sample of the pixels, spread over the picture; when less than half of
+    what steps gain there is found again on the next sample, the sample grows, at last to the
+    whole picture.
+
+    Args:
+        damping: To begin with, in units of the normal matrix's diagonal.
+        iterations: 0 solves the normal equations by Cholesky, for up to 20,000 weights;
+            more solves them approximately by so many conjugate gradients, without a matrix,
+            for any network.
+        sampling: The picture is laid out by chunks.
+
+    >>> LeastSquares().iterations
+    0
+    """
+
+    damping: float = 1e-2
+    iterations: int = 0
+    sampling: str | None = "full"
+
+    def init(self, params: Any, key: PRNGKeyArray) -> LeastSquaresState:
+        """Return the state before the first step."""
+        weights = sum(leaf.size for leaf in jax.tree.leaves(params))
+        names = [tensor_name(path) for path, _ in jax.tree.leaves_with_path(params)]
+        if not self.iterations and not (
+            weights <= _MOST_WEIGHTS and all(name.startswith("layers.") for name in names)
+        ):
+            msg = (
+                f"least_squares() solves for networks of layers alone, of up to {_MOST_WEIGHTS:,} "
+                f"weights; this one has {weights:,}"
+                f"{'' if weights > _MOST_WEIGHTS else ' and tables'}; give iterations=20 for "
+                "conjugate gradients"
+            )
+            raise ValueError(msg)
+        parts = 8 if self.iterations else _matrix_parts(weights)
+        return LeastSquaresState(
+            damping=jnp.float32(self.damping),
+            growth=jnp.float32(2.0),
+            parts=jnp.int32(min(parts, 2**20)),
+            before=ravel_pytree(params)[0],
+            gained=jnp.float32(0.0),
+            worth=jnp.float32(1.0),
+            key=key,
+        )
+
+    def step(
+        self, state: LeastSquaresState, params: Any, problem: Any
+    ) -> tuple[LeastSquaresState, Any, dict[str, Array]]:
+        """Draw a sample, and take the first step that lowers its squared error."""
+        with jax.default_matmul_precision("highest"):
+            return self._step(state, params, problem)
+
+    def _step(self, state, params, problem):
+        flat, unravel = ravel_pytree(params)
+        key, drawn = jax.random.split(state.key)
+        pixels = problem.size[0] * problem.size[1] if problem.visible is None else problem.shown
+        whole = -(-pixels // _POINTS)
+        count = jnp.minimum(state.parts, whole)
+
+        squares = _Products(problem, flat, unravel, drawn, count).squares
+        make = _by_conjugate_gradients if self.iterations else _by_cholesky
+        sample = make(problem, params, drawn, count, self.iterations)
+
+        def attempt(carry):
+            trials, damping, growth, *_ = carry
+            move, expected = sample.solve(damping)
+            after = squares(flat + move)
+            ratio = (sample.squares - after) / expected
+            good = jnp.isfinite(after) & (ratio > 1e-3)
+            eased = damping * jnp.maximum(1 / 3, 1 - (2 * ratio - 1) ** 3)
+            damping = jnp.clip(jnp.where(good, eased, damping * growth), 1e-10, 1e10)
+            growth = jnp.where(good, 2.0, growth * 2)
+            return trials + 1, damping, growth, good, jnp.where(good, flat + move, flat), after
+
+        _, damping, growth, good, moved, after = jax.lax.while_loop(
+            lambda c: ~c[3] & (c[0] < _TRIALS),
+            attempt,
+            (0, state.damping, state.growth, jnp.bool_(False), flat, sample.squares),
+        )
+        # what the last step gained, seen by this sample
+        found = squares(state.before) - sample.squares
+        share = jnp.where(state.gained > 0, found / count / state.gained, 1.0)
+        worth = 0.8 * state.worth + 0.2 * jnp.clip(share, -1.0, 1.0)
+        grow = (worth < 0.5) | ~good
+        parts = jnp.where(grow, jnp.minimum(count + (count + 2) // 3, whole), count)
+        loss = sample.squares / (jnp.minimum(count * _POINTS, pixels) * problem.target.shape[0])
+        after = LeastSquaresState(
+            damping=damping,
+            growth=jnp.where(good, growth, 2.0),
+            parts=parts.astype(jnp.int32),
+            before=flat,
+            gained=jnp.where(good, sample.squares - after, 0.0) / count,
+            worth=jnp.where(grow, 1.0, worth),
+            key=key,
+        )
+        return after, unravel(moved), {"loss": loss}
+
+    def shown(self, state: LeastSquaresState, params: Any) -> Any:
+        """Return ``params``."""
+        return params
+
+
+def _by_cholesky(problem, params, key, count, iterations) -> _Sample:
+    """Solve with the normal matrix, added up part by part, of up to ``_MATRIX`` parts.
+
+    A larger sample is solved by conjugate gradients, for which the matrix of the smaller one
+    is so good a preconditioner that a few products with the Jacobian are enough: they cost
+    a hundredth of the matrix.
+    """
+    names = [tensor_name(path) for path, _ in jax.tree.leaves_with_path(params)]
+    flat, unravel = ravel_pytree(params)
+    net = nnx.merge(problem.graphdef, params, problem.rest)
+    assert isinstance(net, CoordNet)
+    dense = jnp.minimum(count, _matrix_parts(flat.size))
+
+    def add(i, matrix):
+        batch = problem.part(key, i, dense, _POINTS)
+        _, columns = net.jacobian(batch.ys, batch.xs)
+        jacobian = jnp.concatenate([columns[name] for name in names]) * batch.weight
+        jacobian = jacobian.reshape(flat.size, -1)
+        return matrix + jacobian @ jacobian.T
+
+    matrix = jax.lax.fori_loop(0, dense, add, jnp.zeros((flat.size, flat.size)))
+    matrix = matrix * (count / dense)
+    products = _Products(problem, flat, unravel, key, count)
+    squares, gradient = products.descent()
+    diagonal = jnp.diagonal(matrix)
+    # a weight that no pixel feels must not make the matrix singular
+    scale = diagonal + 1e-6 * jnp.mean(diagonal) + 1e-30
+
+    def solve(damping):
+        factor = jax.scipy.linalg.cho_factor(matrix + jnp.diag(damping * scale))
+
+        def near(v):
+            return jax.scipy.linalg.cho_solve(factor, v)
+
+        def exact():
+            return near(-gradient)
+
+        def iterated():
+            move, _ = jax.scipy.sparse.linalg.cg(
+                lambda v: products.normal(v) + damping * scale * v,
+                -gradient,
+                x0=near(-gradient),
+                M=near,
+                maxiter=_REFINEMENTS,
+                tol=1e-2,
+            )
+            return move
+
+        move = jax.lax.cond(count > dense, iterated, exact)
+        return move, move @ (damping * scale * move - gradient)
+
+    return _Sample(squares, gradient, solve)
+
+
+class _Products(NamedTuple):
+    """The residuals of a sample, by products with their Jacobian and its transpose alone."""
+
+    problem: Any
+    flat: Float[Array, " weights"]
+    unravel: Callable[[Array], Any]
+    key: PRNGKeyArray
+    parts: Int[Array, ""]
+
+    def errors(self, weights, i):
+        batch = self.problem.part(self.key, i, self.parts, _POINTS)
+        error = self.problem.predict(self.unravel(weights), batch) - batch.target
+        return error * batch.weight
+
+    def squares(self, weights):
+        """Return the sum of squares at other weights."""
+        return self.over(lambda i: jnp.sum(jnp.square(self.errors(weights, i))), jnp.zeros(()))
+
+    def descent(self):
+        """Return the sum of squares and half its gradient."""
+
+        def one(i):
+            error, back = jax.vjp(partial(self.errors, i=i), self.flat)
+            return jnp.sum(error * error), back(error)[0]
+
+        return self.over(one, (jnp.zeros(()), jnp.zeros_like(self.flat)))
+
+    def normal(self, v):
+        """Return the normal matrix times ``v``."""
+
+        def one(i):
+            _, forward = jax.linearize(partial(self.errors, i=i), self.flat)
+            return jax.linear_transpose(forward, self.flat)(forward(v))[0]
+
+        return self.over(one, jnp.zeros_like(self.flat))
+
+    def over(self, f, zero):
+        return jax.lax.fori_loop(
+            0, self.parts, lambda i, total: jax.tree.map(jnp.add, total, f(i)), zero
+        )
+
+
+def _by_conjugate_gradients(problem, params, key, count, iterations) -> _Sample:
+    """Solve by products with the Jacobian and its transpose alone."""
+    flat, unravel = ravel_pytree(params)
+    products = _Products(problem, flat, unravel, key, count)
+    squares, gradient = products.descent()
+    length = gradient @ gradient + 1e-30
+    # the curvature along the gradient is the damping's unit
+    scale = (gradient @ products.normal(gradient)) / length + 1e-30
+
+    def solve(damping):
+        move, _ = jax.scipy.sparse.linalg.cg(
+            lambda v: products.normal(v) + damping * scale * v,
+            -gradient,
+            maxiter=iterations,
+            tol=1e-4,
+        )
+        # of an approximate solution: from its own curvature
+        return move, -(2 * gradient @ move + move @ products.normal(move))
+
+    return _Sample(squares, gradient, solve)
+
+
+def _matrix_parts(weights: int) -> int:
+    """Return how many parts a normal matrix is added up from: 16 pixels for each weight."""
+    return max(2, -(-16 * weights // _POINTS))
+
+
+def least_squares(*, damping: float = 1e-2, iterations: int = 0) -> LeastSquares:
+    """Return the Levenberg-Marquardt trainer; see :class:`LeastSquares`.
+
+    Raises:
+        ValueError: A number is out of range.
+
+    >>> least_squares() == least_squares(damping=1e-2)
+    True
+    """
+    if not damping > 0 or iterations < 0:
+        msg = (
+            "least_squares() needs damping above 0 and iterations of at least 0, got "
+            f"damping={damping} and iterations={iterations}"
+        )
+        raise ValueError(msg)
+    return LeastSquares(damping, iterations)

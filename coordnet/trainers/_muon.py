@@ -1,0 +1,45 @@
+"""Muon for the hidden matrices, Adam for all else."""
+
+from functools import lru_cache
+from typing import Any
+
+import jax
+import optax
+
+from .._nets import tensor_name
+from ._gradient import Gradient
+
+# a weight is (out, in)
+_OUT_IN = optax.contrib.MuonDimensionNumbers(reduction_axis=1, output_axis=0)
+
+
+def _kinds(params: Any) -> Any:
+    """Return "hidden" for each matrix between hidden layers, "rest" for all else."""
+    names = [tensor_name(path) for path, _ in jax.tree.leaves_with_path(params)]
+    last = max((int(n.split(".")[1]) for n in names if n.startswith("layers.")), default=0)
+    hidden = {f"layers.{i}.weight" for i in range(1, last)}
+    return jax.tree.map_with_path(
+        lambda path, _: "hidden" if tensor_name(path) in hidden else "rest", params
+    )
+
+
+@lru_cache(maxsize=64)
+def muon(rate: float = 0.02, *, adam_rate: float = 1e-3, average: float = 16.0) -> Gradient:
+    """Return Muon for the matrices between hidden layers, with Adam for all other weights.
+
+    Muon moves a matrix by its orthogonalised momentum (Jordan et al., Muon, 2024; for
+    coordinate networks: McGinnis et al., arXiv 2512.14366).
+
+    Args:
+        rate: Of the hidden matrices.
+        adam_rate: Of all else.
+        average: See :class:`Gradient`.
+
+    >>> muon(0.02) is muon(0.02)
+    True
+    """
+    hidden = optax.contrib.muon(
+        rate, muon_weight_dimension_numbers=lambda tree: jax.tree.map(lambda _: _OUT_IN, tree)
+    )
+    rest = optax.adam(adam_rate, b2=0.99, eps=1e-15)
+    return Gradient(optax.partition({"hidden": hidden, "rest": rest}, _kinds), average=average)

@@ -1,0 +1,104 @@
+"""The last layer in closed form, as a start for another trainer and from time to time."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Int, PRNGKeyArray
+
+from .._nets import CoordNet, tensor_name
+from ._gradient import Trainer
+
+_POINTS = 16_384  # pixels that the last layer is solved on
+_RIDGE = 1e-6  # of the mean square of what comes into the layer: float32's own noise
+_WHITEST = 0.99  # a sigmoid's target ends here: its logit is infinite at 1
+
+
+class RidgeState(NamedTuple):
+    """The state of the trainer that goes on from there; the key and the step."""
+
+    inner: Any
+    key: PRNGKeyArray
+    steps: Int[Array, ""]
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """A trainer that solves the last layer by ridge regression, and leaves the rest to another.
+
+    Of a sigmoid the logits are solved for; the solution is kept only where the true loss
+    falls.
+
+    Args:
+        trainer: Which moves all weights.
+        every: Steps between solutions; 0 is once, before the first step.
+
+    >>> from coordnet.trainers import adam
+    >>> Ridge(adam()).sampling is None
+    True
+    """
+
+    trainer: Trainer
+    every: int = 0
+
+    @property
+    def sampling(self) -> str | None:
+        """The other trainer's."""
+        return self.trainer.sampling
+
+    def init(self, params: Any, key: PRNGKeyArray) -> RidgeState:
+        """Return the state before the first step."""
+        mine, its = jax.random.split(key)
+        return RidgeState(self.trainer.init(params, its), mine, jnp.zeros((), jnp.int32))
+
+    def step(
+        self, state: RidgeState, params: Any, problem: Any
+    ) -> tuple[RidgeState, Any, dict[str, Array]]:
+        """Solve the last layer if it is time, then make a step of the other trainer."""
+        key, drawn = jax.random.split(state.key)
+        due = state.steps % self.every == 0 if self.every else state.steps == 0
+        params = jax.lax.cond(due, lambda: solved(params, problem, drawn), lambda: params)
+        inner, params, info = self.trainer.step(state.inner, params, problem)
+        return RidgeState(inner, key, state.steps + 1), params, info
+
+    def shown(self, state: RidgeState, params: Any) -> Any:
+        """Return what the other trainer shows."""
+        return self.trainer.shown(state.inner, params)
+
+
+def solved(params: Any, problem: Any, key: PRNGKeyArray) -> Any:
+    """Return the weights with the last layer solved for, or as they were if that is no better."""
+    net = nnx.merge(problem.graphdef, params, problem.rest)
+    if not isinstance(net, CoordNet):
+        msg = f"a last layer is solved for in a CoordNet, got {type(net).__name__}"
+        raise TypeError(msg)
+    batch = problem.part(key, jnp.int32(0), jnp.int32(1), _POINTS)
+    x = net.last_features(batch.ys, batch.xs)
+    x = jnp.concatenate([x, jnp.ones_like(x[:1])]) * batch.weight
+    target = batch.target
+    if net.spec.output == "sigmoid":
+        target = jax.scipy.special.logit(jnp.clip(target, 1 - _WHITEST, _WHITEST))
+    with jax.default_matmul_precision("highest"):
+        squares = x @ x.T
+        damping = _RIDGE * jnp.trace(squares) / x.shape[0]
+        matrix = squares + damping * jnp.eye(x.shape[0])
+        layer = jax.scipy.linalg.solve(matrix, x @ target.T, assume_a="pos").T
+    new = {
+        f"layers.{net.spec.depth}.{n}": v
+        for n, v in (("weight", layer[:, :-1]), ("bias", layer[:, -1]))
+    }
+    better = jax.tree.map_with_path(lambda path, leaf: new.get(tensor_name(path), leaf), params)
+    before, after = (problem.loss_on(p, batch) for p in (params, better))
+    return jax.tree.map(lambda a, b: jnp.where(after < before, a, b), better, params)
+
+
+def ridge(trainer: Trainer, *, every: int = 0) -> Ridge:
+    """Return ``trainer`` with the last layer solved for first, and every so many steps.
+
+    >>> from coordnet.trainers import adam
+    >>> ridge(adam()) == ridge(adam())
+    True
+    """
+    return Ridge(trainer, every)

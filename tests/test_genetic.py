@@ -1,0 +1,123 @@
+"""The genetic trainer: what lives on, what children inherit, what it reaches."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from small_fits import SPEC, Mine, picture, same_bytes, weights
+
+import coordnet as cn
+from coordnet._nets import CoordNet, Spec
+from coordnet._problem import Full, make_problem
+from coordnet.trainers import Genetic, genetic
+
+IMAGE = picture()
+SMALL = genetic(individuals=24, elites=6, points=1024)  # more than the 768 pixels: all of them
+
+
+def fit(trainer=SMALL, net: Any = SPEC, **options):
+    return cn.fit(IMAGE, net, trainer=trainer, progress=False, **options)
+
+
+def started(trainer=SMALL, spec=SPEC):
+    graphdef, params, rest = nnx.split(CoordNet(spec), nnx.Param, ...)
+    problem = make_problem(IMAGE, graphdef, rest, sampled=Full())
+    return trainer.init(params, jax.random.key(1)), params, problem
+
+
+def test_the_best_is_never_lost_on_a_whole_picture():
+    losses = [shot.loss for shot in cn.fitting(IMAGE, SPEC, trainer=SMALL, steps=60, every=1)]
+    assert np.diff(losses).max() <= 1e-7  # the same pixels in another order, in float32
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_the_network_shown_is_the_best():
+    shot = list(cn.fitting(IMAGE, SPEC, trainer=SMALL, steps=20, every=20))[-1]
+    error = np.mean(np.square(cn.render(shot.net) - IMAGE))
+    # `render` clips to [0, 1], which can only bring it nearer
+    assert error <= shot.loss * 1.0001
+    assert error == pytest.approx(shot.loss, rel=0.05)
+
+
+def test_the_first_is_the_network_given_and_the_others_are_like_it():
+    state, params, _ = started()
+    assert state.population.shape == (24, sum(v.size for v in jax.tree.leaves(params)))
+    flat = jnp.concatenate([v.ravel() for v in jax.tree.leaves(params)])
+    np.testing.assert_array_equal(state.population[0], flat)
+    # shuffled, signs drawn anew: the same sizes in another order
+    for other in state.population[1:4]:
+        np.testing.assert_array_equal(np.sort(np.abs(other)), np.sort(np.abs(flat)))
+        assert not np.array_equal(other, flat)
+
+
+def test_each_weight_of_a_child_is_one_of_two_parents():
+    trainer = Genetic(individuals=40, elites=4, points=1024, sigma=1e-20, share=0.5)
+    state, params, problem = started(trainer)
+    after, _, _ = trainer.step(state, params, problem)
+    parents = np.asarray(state.population[:4])
+    for child in np.asarray(after.population):
+        if (child == parents).all(axis=1).any():
+            continue
+        from_whom = [set(np.flatnonzero(parents[:, i] == child[i])) for i in range(child.size)]
+        assert all(from_whom)  # no weight of nobody's
+        assert any(all(who & {a, b} for who in from_whom) for a in range(4) for b in range(4))
+
+
+def test_mutations_inherit_their_deviation_and_vary_it():
+    trainer = Genetic(individuals=500, elites=100, points=64, sigma=0.1)
+    state, params, problem = started(trainer, Spec(width=2, depth=1))
+    after, _, _ = trainer.step(state, params, problem)
+    logs = np.log(np.asarray(after.sigmas) / 0.1)
+    children = logs[logs != 0]
+    assert len(children) >= 380
+    # normal of deviation 0.3: the bounds are some five of its standard errors
+    assert children.mean() == pytest.approx(0.0, abs=0.08)
+    assert children.std() == pytest.approx(0.3, abs=0.06)
+
+
+def test_one_that_became_no_number_does_not_breed():
+    state, params, problem = started()
+    state = state._replace(population=state.population.at[1].set(jnp.nan))
+    after, moved, info = SMALL.step(state, params, problem)
+    assert np.isfinite(info["loss"])
+    assert np.isfinite(np.asarray(after.population[0])).all()
+    assert all(np.isfinite(np.asarray(v)).all() for v in jax.tree.leaves(moved))
+
+
+def test_a_hybrid_learns_more_in_as_many_generations():
+    hybrid = genetic(individuals=24, elites=6, points=1024, gradient_steps=5)
+    assert fit(hybrid, steps=15).fitted.psnr > fit(steps=15).fitted.psnr + 2
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_others():
+    a, b, other = (fit(steps=8, every=every, seed=s) for every, s in ((2, 0), (8, 0), (8, 1)))
+    assert same_bytes(weights(a), weights(b))
+    assert not same_bytes(weights(a), weights(other))
+
+
+def test_any_module_has_genes():
+    assert fit(net=Mine(), steps=30).fitted.psnr > fit(net=Mine(), steps=0).fitted.psnr
+
+
+def test_a_population_larger_than_memory_is_refused_before_any_work():
+    with pytest.raises(ValueError, match=r"population of 10,000,000 networks of .* takes .* GB"):
+        cn.fitting(IMAGE, "lenna", trainer=genetic(individuals=10_000_000))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"elites": 1}, "at least 2 elites"),
+        ({"individuals": 16}, "more individuals than elites"),
+        ({"points": 0}, "at least 1 point"),
+        ({"gradient_steps": -1}, "gradient_steps=-1"),
+        ({"sigma": 0.0}, "sigma and rate above 0"),
+        ({"share": 1.5}, r"share in \(0, 1\]"),
+    ],
+)
+def test_numbers_out_of_range(options, says):
+    with pytest.raises(ValueError, match=says):
+        genetic(**options)

@@ -1,0 +1,259 @@
+"""Levenberg-Marquardt and the last layer in closed form, against NumPy and SciPy."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import scipy.optimize
+from flax import nnx
+from jax.flatten_util import ravel_pytree
+from small_fits import SPEC, Mine, picture, same_bytes, weights
+
+import coordnet as cn
+from coordnet import CoordNet, Spec
+from coordnet._nets import tensor_name
+from coordnet._problem import Full, make_problem
+from coordnet.trainers import Gradient, _least_squares, least_squares, ridge
+
+IMAGE = picture()
+LINEAR = Spec(encoding="octaves(octaves=2)", depth=0)
+
+
+def fit(image=IMAGE, net: Any = SPEC, **options: Any):
+    options = {"trainer": least_squares(), "progress": False} | options
+    return cn.fit(image, net, **options)
+
+
+def problem_of(spec, image=IMAGE, **options):
+    net = CoordNet(spec)
+    graphdef, params, rest = nnx.split(net, nnx.Param, ...)
+    return make_problem(image, graphdef, rest, sampled=Full(), **options), params
+
+
+# --- the Jacobian ------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "spec",
+    [
+        Spec(width=7, depth=2, activation="tanh", output="sigmoid"),
+        Spec(width=5, depth=1, activation="sine", encoding="octaves(octaves=3)", channels=1),
+        Spec(depth=0, channels=4),
+    ],
+    ids=str,
+)
+def test_the_jacobian_is_that_of_automatic_differentiation(spec):
+    net = CoordNet(spec, seed=3)
+    graphdef, params, rest = nnx.split(net, nnx.Param, ...)
+    flat, unravel = ravel_pytree(params)
+    ys, xs = jnp.linspace(-1, 1, 6), jnp.linspace(0.5, -0.5, 6)
+    expected = jax.jacrev(lambda w: nnx.merge(graphdef, unravel(w), rest).points(ys, xs))(flat)
+    out, columns = net.jacobian(ys, xs)
+    np.testing.assert_allclose(out, net.points(ys, xs), atol=1e-6)
+    mine = np.concatenate(
+        [columns[tensor_name(path)] for path, _ in jax.tree.leaves_with_path(params)]
+    )
+    # the same sums in another order, in float32
+    np.testing.assert_allclose(mine.transpose(1, 2, 0), expected, atol=1e-5)
+
+
+# --- samples -----------------------------------------------------------------------------
+def pixels_of(problem, count, points, key=0):
+    """The places of a sample's pixels that count, as (row, column)."""
+    found = []
+    for i in range(count):
+        batch = problem.part(jax.random.key(key), jnp.int32(i), jnp.int32(count), points)
+        kept = np.asarray(batch.weight) > 0
+        ys, xs = np.asarray(batch.ys)[kept], np.asarray(batch.xs)[kept]
+        found += list(zip(ys.tolist(), xs.tolist(), strict=True))
+    return found
+
+
+@pytest.mark.parametrize(("count", "points"), [(3, 256), (1, 768), (7, 200)])
+def test_a_sample_as_large_as_the_picture_is_each_pixel_once(count, points):
+    problem, _ = problem_of(SPEC)
+    found = pixels_of(problem, count, points)
+    assert len(found) == len(set(found)) == 24 * 32
+
+
+def test_a_sample_as_large_as_what_a_mask_shows_is_that():
+    mask = np.arange(24 * 32).reshape(24, 32) % 5 > 0
+    problem, _ = problem_of(SPEC, mask=mask)
+    found = set(pixels_of(problem, 4, 200))
+    ys, xs = np.asarray(problem.ys), np.asarray(problem.xs)
+    assert found == {(float(ys[i]), float(xs[j])) for i, j in np.argwhere(mask)}
+
+
+@pytest.mark.parametrize("key", range(3))
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_a_smaller_sample_lies_evenly(count, key):
+    problem, _ = problem_of(SPEC)
+    found = pixels_of(problem, count, 100, key)
+    assert len(found) == count * 100
+    assert len(set(found)) == count * 100  # a pixel never comes twice
+    rows = np.array([y for y, _ in found])
+    # of each third of the height a third, give or take a run of pixels
+    for third in np.array_split(np.asarray(problem.ys[:24]), 3):
+        share = np.mean((rows >= third[0]) & (rows <= third[-1]))
+        assert share == pytest.approx(1 / 3, abs=0.05)
+
+
+# --- steps -------------------------------------------------------------------------------
+def loss_of_lstsq(spec, image):
+    """The mean squared error of the best last layer, by NumPy in float64."""
+    net = CoordNet(spec)
+    ys, xs = cn.grid(*image.shape[:2])[:, ::-1].T
+    features = np.asarray(net.last_features(jnp.asarray(ys), jnp.asarray(xs)), np.float64).T
+    design = np.concatenate([features, np.ones_like(features[:, :1])], axis=1)
+    target = image.reshape(-1, image.shape[2])
+    solution, *_ = np.linalg.lstsq(design, target, rcond=None)
+    return np.mean(np.square(design @ solution - target))
+
+
+def test_a_linear_network_is_solved_in_a_few_steps():
+    net = fit(net=LINEAR, steps=6)  # the damping falls threefold at each: 1e-2 / 3^5
+    error = np.mean(np.square(cn.render(net) - IMAGE))
+    assert error == pytest.approx(loss_of_lstsq(LINEAR, IMAGE), rel=1e-3)
+
+
+def test_as_good_a_minimum_as_scipy_finds():
+    spec = Spec(width=6, depth=1, activation="tanh")
+    problem, params = problem_of(spec)
+    flat, unravel = ravel_pytree(params)
+    batch = problem.part(jax.random.key(0), jnp.int32(0), jnp.int32(1), 24 * 32)
+
+    @jax.jit
+    def residuals(w):
+        return (problem.predict(unravel(w), batch) - batch.target).ravel()
+
+    theirs = scipy.optimize.least_squares(  # type: ignore[arg-type]
+        lambda w: np.asarray(residuals(jnp.asarray(w, jnp.float32)), np.float64),
+        np.asarray(flat, np.float64),
+        jac=lambda w: np.asarray(jax.jacfwd(residuals)(jnp.asarray(w, jnp.float32)), np.float64),
+        method="lm",
+        max_nfev=60,
+    )
+    ours = np.mean(np.square(cn.render(fit(net=spec, steps=60)) - IMAGE))
+    # from the same start, but along other dampings: minima differ, not by much
+    assert ours < 1.1 * 2 * theirs.cost / IMAGE.size
+
+
+def test_conjugate_gradients_come_near_the_exact_step():
+    exact = fit(steps=10).fitted.psnr
+    iterated = fit(steps=10, trainer=least_squares(iterations=40)).fitted.psnr
+    start = fit(steps=0).fitted.psnr
+    assert exact > start + 8
+    assert iterated > start + 0.7 * (exact - start)
+
+
+def test_a_larger_sample_is_solved_by_the_matrix_of_a_smaller_one(monkeypatch):
+    image = picture(96, 96)
+    whole = fit(image, steps=12)
+    monkeypatch.setattr(_least_squares, "_POINTS", 256)  # 36 parts, the matrix of 2
+    monkeypatch.setattr(_least_squares, "_matrix_parts", lambda weights: 4)
+    jax.clear_caches()
+    parts = fit(image, steps=12)
+    jax.clear_caches()
+    assert parts.fitted.psnr > whole.fitted.psnr - 3  # other samples, other paths
+
+
+def test_it_never_goes_up_on_a_whole_picture():
+    # 768 pixels are less than one part: every step sees all of them
+    history = [shot.psnr for shot in cn.fitting(IMAGE, SPEC, trainer=least_squares(), steps=30,
+                                                every=1)]  # fmt: skip
+    assert np.diff(history).min() > -0.02  # dB: of rounding to 8 bits
+    assert history[-1] > 30
+
+
+@pytest.mark.parametrize("net", [SPEC, Spec(width=8, depth=1, activation="relu")], ids=str)
+def test_a_flat_picture_leaves_no_nan(net):
+    net = fit(np.full((12, 12, 1), 0.5, np.float32), net, steps=40)
+    assert all(np.isfinite(leaf).all() for leaf in weights(net))
+    assert net.fitted.psnr > 40
+
+
+def test_a_mask_hides_its_pixels():
+    mask = np.ones((24, 32), bool)
+    mask[8:16, 8:24] = False
+    wrong = IMAGE.copy()
+    wrong[~mask] = 1 - wrong[~mask]
+    a, b = (fit(image, steps=8, mask=mask) for image in (IMAGE, wrong))
+    assert same_bytes(weights(a), weights(b))
+
+
+def test_the_same_seed_gives_the_same_bytes_whatever_the_cadence():
+    a, b = (fit(steps=9, every=every, seed=4) for every in (2, 9))
+    assert same_bytes(weights(a), weights(b))
+
+
+def test_a_checkpoint_goes_on_bit_for_bit(tmp_path):
+    path = tmp_path / "fit.ckpt"
+    fit(steps=5, checkpoint=path)
+    assert same_bytes(weights(fit(steps=9, checkpoint=path)), weights(fit(steps=9)))
+
+
+def test_any_module_by_conjugate_gradients():
+    net = fit(net=Mine(), trainer=least_squares(iterations=20), steps=15)
+    assert net.fitted.psnr > fit(net=Mine(), trainer=cn.adam(), steps=15).fitted.psnr
+
+
+@pytest.mark.parametrize(
+    ("net", "says"),
+    [
+        (Spec(width=400, depth=3), "up to 20,000 weights; this one has 323,203; give iterations"),
+        ("grid", "and tables; give iterations=20"),
+        (Mine(), "of layers alone"),
+    ],
+    ids=["large", "grid", "module"],
+)
+def test_what_it_cannot_serve_is_refused_before_any_work(net, says):
+    with pytest.raises(ValueError, match=says):
+        cn.fitting(IMAGE, net, trainer=least_squares())
+
+
+@pytest.mark.parametrize("options", [{"damping": 0.0}, {"iterations": -1}, {"damping": np.nan}])
+def test_numbers_out_of_range(options):
+    with pytest.raises(ValueError, match="damping above 0"):
+        least_squares(**options)
+
+
+# --- the last layer ------------------------------------------------------------------------
+def test_the_last_layer_is_that_of_numpy():
+    still = Gradient(optax.sgd(0.0))
+    spec = Spec(width=12, depth=2, activation="tanh")
+    net = fit(net=spec, trainer=ridge(still), steps=1)
+    error = np.mean(np.square(cn.render(net) - IMAGE))
+    assert error == pytest.approx(loss_of_lstsq(spec, IMAGE), rel=0.02)  # a little regularised
+
+
+def test_of_a_sigmoid_the_logits_are_solved_for():
+    still = Gradient(optax.sgd(0.0))
+    spec = Spec(width=12, depth=2, activation="tanh", output="sigmoid")
+    start = fit(net=spec, trainer=still, steps=1).fitted.psnr
+    assert fit(net=spec, trainer=ridge(still), steps=1).fitted.psnr > start + 5
+
+
+def test_a_solution_that_is_no_better_is_not_taken():
+    # where all is black or white the logits' least squares are far from those of the picture
+    still = Gradient(optax.sgd(0.0))
+    spec = Spec(width=8, depth=2, activation="tanh", output="sigmoid")
+    image = (picture() > 0.5).astype(np.float32)
+    good = fit(image, spec, trainer=least_squares(), steps=60)
+    again = cn.fit(image, init=good, trainer=ridge(still, every=1), steps=3, progress=False)
+    assert again.fitted.psnr >= good.fitted.psnr - 0.01
+
+
+def test_it_is_solved_as_often_as_asked():
+    still = Gradient(optax.sgd(0.0))
+    noisy = Gradient(optax.chain(optax.identity(), optax.sgd(1.0)))
+    spec = Spec(width=12, depth=1, activation="tanh")
+    once = fit(net=spec, trainer=ridge(noisy), steps=7, sampling="full").fitted.psnr
+    often = fit(net=spec, trainer=ridge(noisy, every=3), steps=7, sampling="full").fitted.psnr
+    assert often > once
+    assert fit(net=spec, trainer=ridge(still, every=2), steps=4).fitted.steps == 4
+
+
+def test_another_module_has_no_last_layer_to_solve():
+    with pytest.raises(TypeError, match="in a CoordNet, got Mine"):
+        fit(net=Mine(), trainer=ridge(cn.adam()), steps=1)
