@@ -23,11 +23,11 @@ _PROSE = """\
 Made by `readme.py` from the JSON files in `results/`; do not edit. To measure again:
 
 ```
-pip install -e ".[bench]"              # PyTorch and scikit-image, the peers; the CPU build of
-                                       # torch is enough: --index-url https://download.pytorch.org/whl/cpu
+pip install -e ".[bench]"              # the peers; of PyTorch the CPU build is enough
 apt install libfann2                   # FANN, the C library of the original experiment
 python benchmarks/speed.py             # --only a,b for parts, --smoke for toy sizes
 python benchmarks/quality.py
+python benchmarks/trainers.py
 python benchmarks/readme.py
 ```
 

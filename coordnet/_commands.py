@@ -59,8 +59,9 @@ def run_fit(options: Namespace) -> Outcome:
         "checkpoint_every": options.checkpoint_every,
         "progress": False if options.quiet else None,
     }
-    if options.sampling:
-        chosen["sampling"] = options.sampling
+    for name in ("sampling", "trainer"):
+        if getattr(options, name):
+            chosen[name] = getattr(options, name)
     if options.film:
         net = film_fit(options.film, image, size=options.film_size, **chosen)
     else:

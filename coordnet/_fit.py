@@ -107,7 +107,7 @@ def fitting(
     psnr: float | None = None,
     patience: int | None = None,
     every: int | Iterable[int] | None = None,
-    trainer: Trainer | optax.GradientTransformation | None = None,
+    trainer: Trainer | optax.GradientTransformation | str | None = None,
     init: nnx.Module | None = None,
     sampling: str | None = None,
     loss: str = "l2",
@@ -132,7 +132,9 @@ def fitting(
         patience: Stop when the PSNR has not risen for so many steps.
         every: Steps between snapshots, or the steps themselves; about twice a second when
             missing. The last step always gives one.
-        trainer: Any optax transformation or coordnet trainer; the preset's when missing.
+        trainer: Any optax transformation or coordnet trainer; one by name, such as
+            ``"least_squares"``; ``"auto"`` is that for networks of layers alone with up to
+            5000 weights; the preset's when missing.
         init: A fitted network to start from; its weights are copied.
         sampling: ``"full"``, ``"strips(points=8192)"`` or ``"pixels(points=8192)"``.
         loss: ``"l2"``, ``"l1"`` or ``"relative_l2"``.
@@ -164,7 +166,7 @@ def fit(
     seconds: float | None = None,
     psnr: float | None = None,
     patience: int | None = None,
-    trainer: Trainer | optax.GradientTransformation | None = None,
+    trainer: Trainer | optax.GradientTransformation | str | None = None,
     init: nnx.Module | None = None,
     sampling: str | None = None,
     loss: str = "l2",
@@ -189,7 +191,7 @@ def fit(
         seconds: Stop after so many seconds of running.
         psnr: Stop at this PSNR, in dB.
         patience: Stop when the PSNR has not risen for so many steps.
-        trainer: Any optax transformation or coordnet trainer.
+        trainer: Any optax transformation or coordnet trainer, or one by name.
         init: A fitted network to start from.
         sampling: Which pixels a step looks at.
         loss: How errors count.

@@ -160,6 +160,9 @@ def _fit_options(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--mask", metavar="FILE", help="fit only where this picture is bright")
     how.add_argument("--loss", choices=LOSSES, default="l2", help="how errors count (l2)")
     how.add_argument(
+        "--trainer", metavar="KIND", help="such as auto, least_squares, 'adam(rate=0.001)'"
+    )
+    how.add_argument(
         "--sampling",
         metavar="KIND",
         help="the pixels of a step: full, 'strips(points=8192)' or 'pixels(points=8192)'",

@@ -20,7 +20,8 @@ from ._nets import CoordNet, Spec, check_seed
 from ._presets import PRESETS, Preset, preset_for
 from ._problem import LOSSES, Problem, make_problem
 from ._problem import sampling as parse_sampling
-from .trainers import as_trainer
+from .trainers import LeastSquares, as_trainer, least_squares
+from .trainers import trainer as named_trainer
 from .trainers._gradient import Trainer
 
 _ADDRESS = re.compile(" at 0x[0-9a-f]+")  # of a function: another in each process
@@ -160,6 +161,25 @@ def make_budget(
     return Budget(None if steps is None else int(steps), seconds, psnr, patience)
 
 
+# Levenberg-Marquardt beats the gradient's trainers up to here (benchmarks/trainers.py)
+_SMALL = 5_000  # weights
+
+
+def _trainer(asked: Any, net: nnx.Module, preset: Preset) -> Trainer:
+    """Return the trainer: the preset's, one by name, one's own; or ``"auto"`` by the size."""
+    if asked is None:
+        return as_trainer(preset.trainer)
+    if not isinstance(asked, str):
+        return as_trainer(asked)
+    if asked != "auto":
+        return named_trainer(asked)
+    weights = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(net, nnx.Param)))
+    layers_alone = isinstance(net, CoordNet) and not net.tables
+    if layers_alone and weights <= _SMALL:
+        return least_squares()
+    return as_trainer(preset.trainer)
+
+
 def _mesh() -> Mesh | None:
     devices = jax.local_devices()
     return Mesh(np.array(devices), ("batch",)) if len(devices) > 1 else None
@@ -186,7 +206,10 @@ def make_plan(
         raise ValueError(msg)
     seed = check_seed(seed)
     start, preset = _network(net, init, image, seed)
-    chosen = as_trainer(preset.trainer if trainer is None else trainer)
+    chosen = _trainer(trainer, start, preset)
+    if isinstance(chosen, LeastSquares) and loss != "l2":
+        msg = f"least_squares() lowers the squared error alone; for loss={loss!r} take another"
+        raise ValueError(msg)
     text = sampling or chosen.sampling or preset.sampling
     if not isinstance(start, CoordNet):
         if dtype != "float32":

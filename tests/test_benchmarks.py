@@ -37,8 +37,12 @@ def fann(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("script", "parts"), [("speed", "a,b,c"), ("speed", "d,e"), ("speed", "f,g"), ("quality", "")]
-)
+    ("script", "parts"),
+    [
+        ("speed", "a,b,c"), ("speed", "d,e"), ("speed", "f,g"), ("quality", ""),
+        ("trainers", "a,b"), ("trainers", "c,e"), ("trainers", "d"),
+    ],
+)  # fmt: skip
 def test_a_smoke_run(tmp_path, script, parts):
     parts = parts or "a,b,c,d,e,f"
     done = run(FOLDER / f"{script}.py", "--smoke", "--only", parts, "--out", tmp_path)

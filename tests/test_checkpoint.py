@@ -43,7 +43,7 @@ def options(**more):
     return {"trainer": RATE, "sampling": "pixels(points=128)", "seed": 3} | more
 
 
-def fit(image=IMAGE, net: Any = SPEC, **more):
+def fit(image: Any = IMAGE, net: Any = SPEC, **more: Any):
     return cn.fit(image, net, **options(**more))
 
 
@@ -182,7 +182,8 @@ def test_a_plateau_is_an_end_too(path):
     assert fit(**more).fitted.stopped == "plateau"
     again = fit(**more)
     assert (again.fitted.steps, again.fitted.stopped) == (15, "plateau")
-    patient = fit(**more | {"patience": 30})  # more of it, and the fit goes on
+    more["patience"] = 30
+    patient = fit(**more)  # more of it, and the fit goes on
     assert (patient.fitted.steps, patient.fitted.stopped) == (35, "plateau")
 
 

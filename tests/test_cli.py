@@ -193,6 +193,7 @@ def test_without_a_name_nothing_is_replaced(here, capsys):
         (["fit", "photo.png", "--preset", "mona"], "invalid choice: 'mona'"),
         (["fit", "photo.png", "--activation", "zigzag"], "zigzag"),
         (["fit", "photo.png", "--sampling", "some"], "some"),
+        (["fit", "photo.png", "--trainer", "least_square"], "did you mean 'least_squares'?"),
         (["fit", "photo.png", "-o", "no/such/a.safetensors"], "no/such"),
         (["fit", "photo.png", "-o", "a.png"], ".safetensors"),
         (["fit", "photo.png", "--film", "a.xyz"], ".xyz"),
@@ -297,6 +298,15 @@ def test_what_an_operation_of_ours_raises_is_a_bug_too(here, monkeypatch):
     monkeypatch.setattr("coordnet._commands._info_of_picture", None)
     with pytest.raises(TypeError, match="not callable"):  # raised by the call, in our own frame
         _cli.main(["info", "photo.png"])
+
+
+def test_a_trainer_by_name(here):
+    call = ["fit", "photo.png", "--preset", "lenna", "--steps", "2", "--quiet"]
+    assert _cli.main([*call, "--trainer", "least_squares", "-o", "a.safetensors"]) == 0
+    assert _cli.main([*call, "--trainer", "auto", "-o", "b.safetensors"]) == 0
+    assert _cli.main([*call, "-o", "c.safetensors"]) == 0
+    a, b, c = (Path(f"{name}.safetensors").read_bytes() for name in "abc")
+    assert a == b != c
 
 
 def test_a_width_alone_is_of_the_default_network(here):

@@ -285,7 +285,10 @@ def test_hashed_values_by_hand():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("waves", "encoding 'waves' is unknown; known are fourier, grid, none, octaves"),
+        (
+            "waves",
+            "encoding 'waves' is unknown; did you mean 'octaves'. known are fourier, grid, none",
+        ),
         ("none(features=2)", "does not fit.*features"),
         ("fourier(features=3)", "even number from 2 to 65536, got 3"),
         ("fourier(features=0)", "even number"),

@@ -152,9 +152,9 @@ def test_sizes(options, shape):
         ({"downscale": float("nan")}, "1 or more"),
         ({"max_side": 0}, "1 or more"),
         ({"max_side": 3, "downscale": 2.0}, "give one"),
-        ({"crop": (0, 0, 6, 7)}, "5 high and 7 wide"),
-        ({"crop": (-1, 0, 2, 2)}, "does not lie within"),
-        ({"crop": (0, 0, 0, 2)}, "does not lie within"),
+        ({"crop": (0, 0, 6, 7)}, r"inside a picture of 5 x 7 .*, got \(0, 0, 6, 7\)"),
+        ({"crop": (-1, 0, 2, 2)}, r"inside a picture of 5 x 7 .*, got \(-1, 0, 2, 2\)"),
+        ({"crop": (0, 0, 0, 2)}, r"inside a picture of 5 x 7 .*, got \(0, 0, 0, 2\)"),
     ],
 )
 def test_wrong_options(options, message):

@@ -157,11 +157,11 @@ def test_variants_by_hand(variant):
     np.testing.assert_allclose(moves(scale_by_rprop(variant, 0.1)), expected, atol=1e-7)
 
 
-@pytest.mark.parametrize(("loss", "fourth"), [(2.0, 0.144), (0.5, 0.0)])
 def updated(rule: Any, *arguments: Any, **more: Any) -> tuple[Any, Any]:
     return rule.update(*arguments, **more)
 
 
+@pytest.mark.parametrize(("loss", "fourth"), [(2.0, 0.144), (0.5, 0.0)])
 def test_irprop_plus_goes_back_only_where_the_loss_rose(loss, fourth):
     rule = scale_by_rprop("irprop+", 0.1)
     state = rule.init(jnp.zeros(()))
@@ -441,7 +441,7 @@ def test_trainers_stay_themselves_and_optax_becomes_one():
 
 
 @pytest.mark.parametrize(
-    "wrong", [None, 1e-3, "adam", optax.adam, adam, Gradient, object(), optax.sgd(0.1).init]
+    "wrong", [None, 1e-3, ["adam"], optax.adam, adam, Gradient, object(), optax.sgd(0.1).init]
 )
 @pytest.mark.usefixtures("unchecked")
 def test_what_is_no_trainer_is_refused(wrong):

@@ -20,6 +20,8 @@ from ._gradient import per_fan_in as per_fan_in
 from ._least_squares import LeastSquares as LeastSquares
 from ._least_squares import least_squares as least_squares
 from ._muon import muon as muon
+from ._named import TRAINERS as TRAINERS
+from ._named import trainer as trainer
 from ._ridge import Ridge as Ridge
 from ._ridge import ridge as ridge
 from ._rprop import quickprop as quickprop

@@ -100,7 +100,8 @@ class Genetic:
                 problem.part(k, jnp.int32(0), jnp.int32(1), self.points)
                 for k in jax.random.split(kl, self.gradient_steps)
             ]
-            children = jax.vmap(lambda w: self._learnt(w, unravel, problem, batches))(children)
+            learnt = jax.vmap(lambda w: self._learnt(w, unravel, problem, batches))
+            children = jnp.asarray(learnt(children))
         population = jnp.concatenate([state.population[: self.elites], children])
         sigmas = jnp.concatenate([state.sigmas[: self.elites], sigmas])
         batch = problem.part(km, jnp.int32(0), jnp.int32(1), self.points)

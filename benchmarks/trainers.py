@@ -1,0 +1,341 @@
+"""Trainers side by side: the same network from the same weights, for the same seconds.
+
+Protocol: Lenna 512x512 unless a row says otherwise; PSNR is that of the picture rounded to 8
+bits; seconds are those of running, compilation apart; medians of the seeds. FANN's and
+PyTorch's runs stand among ours, in the same process, one after another.
+
+    python benchmarks/trainers.py [--smoke] [--only a,c] [--rounds 3] [--out FOLDER]
+
+A table goes to the terminal, ``trainers-<device>.json`` into the folder (parts run one by one
+join it); ``readme.py`` makes README.md of it. All parts together take about an hour on 2 cores.
+"""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from statistics import median
+from typing import Any
+
+import fann
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from _common import Figure, Options, Picture, Row, Section, lenna, main, small
+from flax import nnx
+from jax.flatten_util import ravel_pytree
+
+import coordnet as cn
+
+SEEDS = 3
+
+
+def _at(history: Any, seconds: float) -> float | None:
+    """Return the PSNR of the last look at most so many seconds into the fit."""
+    return next((p for _, s, p in reversed(history) if s <= seconds), None)
+
+
+def _fit(found: Picture, net: Any, seconds: float, **options: Any) -> cn.CoordNet:
+    return cn.fit(found.image, net, seconds=seconds, progress=False, **options)
+
+
+def _row(what: str, found: Picture, nets: list[cn.CoordNet], moments: tuple[float, ...]) -> Row:
+    spec, records = nets[0].spec, [net.fitted for net in nets]
+    moments_reached = {
+        f"dB at {s:g} s": median(_at(r.history, s) or float("nan") for r in records)
+        for s in moments
+    }
+    return {
+        "what": what,
+        "picture": found.name,
+        "network": f"{spec.width}x{spec.depth} {spec.activation}",
+        "weights": spec.parameters,
+        "steps": round(median(r.steps for r in records)),
+        "compile s": records[0].compile_seconds,
+        "run s": median(r.seconds for r in records),
+        **moments_reached,
+        "PSNR dB": median(r.psnr for r in records),
+    }
+
+
+def _trainers() -> dict[str, dict[str, Any]]:
+    return {
+        "least squares": {"trainer": cn.least_squares()},
+        "L-BFGS": {"trainer": cn.lbfgs()},
+        "iRprop-": {"trainer": cn.rprop()},
+        "iRprop+": {"trainer": cn.rprop(variant="irprop+")},
+        "Rprop-": {"trainer": cn.rprop(variant="rprop-")},
+        "Rprop+": {"trainer": cn.rprop(variant="rprop+")},
+        "SARPROP": {"trainer": cn.sarprop()},
+        "Quickprop": {"trainer": cn.quickprop()},
+        "Adam": {"trainer": cn.adam(1e-2), "sampling": "pixels(points=4096)"},
+        "ridge, then Adam": {"trainer": cn.ridge(cn.adam(1e-2)), "sampling": "pixels(points=4096)"},
+        "Muon": {"trainer": cn.muon(), "sampling": "pixels(points=4096)"},
+        "genetic": {"trainer": cn.genetic()},
+        "genetic + gradient": {"trainer": cn.genetic(individuals=32, elites=8, gradient_steps=8)},
+    }
+
+
+def against_fann(options: Options) -> Section:
+    """3x15 on Lenna from the same weights: every trainer, and FANN's Rprop, 40 seconds."""
+    found = lenna(options)
+    seconds, seeds = options.pick((40.0, SEEDS), (0.3, 1))
+    moments = options.pick((5.0, 15.0, 40.0), (0.3,))
+    rows, theirs = [], []
+    reached: dict[str, list[cn.CoordNet]] = {}
+    for seed in range(seeds):
+        if fann.why_missing() is None:
+            theirs.append(_fann(found, seconds, seed))
+        for name, more in list(_trainers().items())[: options.pick(None, 3)]:
+            net = _fit(found, "lenna", seconds, seed=seed, **more)
+            reached.setdefault(name, []).append(net)
+    if theirs:
+        rows.append(
+            {
+                "what": "FANN, its Rprop",
+                "picture": found.name,
+                "network": "15x3 tanh",
+                "weights": 573,
+                "device": "cpu x1",
+                "steps": round(median(len(curve) for curve in theirs)),
+                "run s": seconds,
+                **{f"dB at {s:g} s": median(_at(c, s) or np.nan for c in theirs) for s in moments},
+                "PSNR dB": median(curve[-1][2] for curve in theirs),
+            }
+        )
+    else:
+        rows.append({"what": str(fann.why_missing())})
+    rows += [_row(name, found, nets, moments) for name, nets in reached.items()]
+    figures = []
+    if theirs:
+        gains = {
+            name: median(n.fitted.psnr - c[-1][2] for n, c in zip(nets, theirs, strict=True))
+            for name, nets in reached.items()
+        }
+        ratios = []
+        for net, curve in zip(reached["iRprop-"], theirs, strict=True):
+            passed = [s for _, s, p in net.fitted.history if p >= curve[-1][2]]
+            ratios.append(seconds / passed[0] if passed else 0.0)
+        figures = [
+            Figure(f"3x15, same start, {seconds:g} s: our best trainer over FANN's Rprop",
+                   max(gains.values()), "dB", 5.5, 7),
+            Figure("3x15: how much sooner iRprop- is where FANN ends", median(ratios), "x", 6, 15),
+        ]  # fmt: skip
+    note = (
+        "Classic network: 3 hidden layers of 15 tanh, sigmoid out; FANN with one thread, the "
+        "squared error, the same first weights. Adam and Muon see 4096 pixels a step."
+    )
+    return Section("Every trainer on the classic network", note, rows, figures)
+
+
+def _fann(found: Picture, seconds: float, seed: int) -> list[tuple[int, float, float]]:
+    """Return FANN's course as (epoch, seconds, PSNR)."""
+    start = cn.CoordNet(cn.PRESETS["lenna"].spec(*found.image.shape), seed=seed)
+    tool = fann.Fann([(v.weight[...], v.bias[...]) for v in start.layers], error="linear")
+    data = fann.Data(
+        cn.grid(*found.image.shape[:2], coordinates="edges"),
+        found.image.reshape(-1, found.image.shape[2]),
+    )
+    curve, began = [], time.perf_counter()
+    while not curve or curve[-1][1] < seconds:
+        (error,) = tool.train(data, epochs=1)
+        curve.append((len(curve) + 1, time.perf_counter() - began, -10 * np.log10(error)))
+    return curve
+
+
+def five_minutes(options: Options) -> Section:
+    """573 weights, five minutes, by least squares."""
+    found = lenna(options)
+    seconds, seeds = options.pick((300.0, SEEDS), (0.5, 1))
+    moments = options.pick((15.0, 60.0, 120.0, 300.0), (0.5,))
+    nets = [
+        _fit(found, "lenna", seconds, seed=seed, trainer=cn.least_squares())
+        for seed in range(seeds)
+    ]
+    rows = [_row(f"least squares, seed {i}", found, [net], moments) for i, net in enumerate(nets)]
+    value = median(net.fitted.psnr for net in nets)
+    what = "3x15 (573 weights), 5 minutes, any trainer"
+    return Section(
+        "Five minutes", "One fit for each seed.", rows, [Figure(what, value, "dB", 23.8, 24.5)]
+    )
+
+
+def tiny_networks(options: Options) -> Section:
+    """Tiny networks: least squares and L-BFGS against Adam with its best schedule."""
+    found = lenna(options)
+    seconds, seeds = options.pick((60.0, SEEDS), (0.3, 1))
+    specs = {
+        "3x15 tanh": cn.PRESETS["lenna"].spec(*found.image.shape),
+        "3x32 tanh": cn.Spec(width=32, depth=3, activation="tanh", output="sigmoid"),
+        "3x40 sine": cn.Spec(width=40, depth=3, activation="sine(omega=15)"),
+    }
+    moments = options.pick((5.0, 15.0, 60.0), (0.3,))
+    rows, gains = [], []
+    for spec in list(specs.values())[: options.pick(None, 1)]:
+        sides: dict[str, list[cn.CoordNet]] = {}
+        for seed in range(seeds):
+            for name, more in {
+                "least squares": {"trainer": cn.least_squares()},
+                "L-BFGS": {"trainer": cn.lbfgs()},
+                **_adams(seconds, options),
+            }.items():
+                sides.setdefault(name, []).append(_fit(found, spec, seconds, seed=seed, **more))
+        rows += [_row(name, found, nets, moments) for name, nets in sides.items()]
+        reached = {name: median(n.fitted.psnr for n in nets) for name, nets in sides.items()}
+        second = max(reached["least squares"], reached["L-BFGS"])
+        gains.append(second - max(v for k, v in reached.items() if k.startswith("Adam")))
+    what = "tiny networks up to 5k weights, 60 s: least squares or L-BFGS over Adam's best"
+    note = (
+        "Adam on 4096 pixels a step with averaged weights at two rates, and with a cosine to 0 "
+        "at the end of the seconds, its steps a second measured first."
+    )
+    return Section("Tiny networks", note, rows, [Figure(what, min(gains), "dB", 0.7, 1.5)])
+
+
+def _adams(seconds: float, options: Options) -> dict[str, dict[str, Any]]:
+    sampling = "pixels(points=4096)"
+    steps = options.pick(round(seconds * 900), 100)  # at about 900 steps a second
+    cosine = optax.cosine_decay_schedule(1e-2, steps)
+    return {
+        "Adam, 1e-2": {"trainer": cn.adam(1e-2), "sampling": sampling},
+        "Adam, 3e-3": {"trainer": cn.adam(3e-3), "sampling": sampling},
+        "Adam, cosine from 1e-2": {"trainer": cn.adam(cosine, average=0.0), "sampling": sampling},
+    }
+
+
+def breeding(options: Options) -> Section:
+    """The genetic trainer on 64x64 pixels against evosax's genetic algorithms, 30 seconds."""
+    found = small(lenna(options), options.pick(64, 32))
+    seconds, seeds = options.pick((30.0, SEEDS), (0.3, 1))
+    moments = options.pick((5.0, 15.0, 30.0), (0.3,))
+    sides: dict[str, list[cn.CoordNet]] = {}
+    for seed in range(seeds):
+        for name, more in {
+            "genetic": {"trainer": cn.genetic()},
+            "genetic + gradient": {
+                "trainer": cn.genetic(individuals=32, elites=8, gradient_steps=8)
+            },
+            "Adam alone": {"trainer": cn.adam(1e-2), "sampling": "pixels(points=4096)"},
+        }.items():
+            sides.setdefault(name, []).append(_fit(found, "lenna", seconds, seed=seed, **more))
+    rows = [_row(name, found, nets, moments) for name, nets in sides.items()]
+    reached = {name: median(n.fitted.psnr for n in nets) for name, nets in sides.items()}
+    figures, peers = [], _evosax()
+    if isinstance(peers, str):
+        rows.append({"what": peers})
+    else:
+        best = -np.inf
+        for name, make in peers.items():
+            values = [_evolved(found, make, seconds, seed) for seed in range(seeds)]
+            rows.append(
+                {
+                    "what": f"evosax {name}", "picture": found.name, "network": "15x3 tanh",
+                    "weights": 573, "steps": round(median(g for g, _ in values)),
+                    "run s": seconds, "PSNR dB": median(p for _, p in values),
+                }
+            )  # fmt: skip
+            best = max(best, rows[-1]["PSNR dB"])
+        figures = [
+            Figure("pure genetic over evosax's best genetic algorithm, 64x64, 30 s",
+                   reached["genetic"] - best, "dB", 1, 3),
+            Figure("genetic + gradient over the same",
+                   reached["genetic + gradient"] - best, "dB", 3, 6),
+        ]  # fmt: skip
+    note = (
+        "Classic network; fitness on all pixels for evosax, populations of 128 both, evosax's "
+        "own defaults from the same first weights, compilation apart."
+    )
+    return Section("Breeding", note, rows, figures)
+
+
+def _evosax() -> dict[str, Callable[..., Any]] | str:
+    try:
+        from evosax import algorithms  # type: ignore[import-not-found]
+    except ImportError:
+        return "evosax is not installed: pip install evosax"
+    classes = ("SimpleGA", "MR15_GA", "SAMR_GA", "GESMR_GA", "LearnedGA")
+    found = {name: getattr(algorithms, name) for name in classes if hasattr(algorithms, name)}
+    # its default deviation of 1 is far from what weights are
+    milder = partial(found["SimpleGA"], std_schedule=optax.constant_schedule(0.05))
+    return found | {"SimpleGA, deviation 0.05": milder}
+
+
+def _evolved(found: Picture, make: Any, seconds: float, seed: int) -> tuple[int, float]:
+    """Return the generations made and the PSNR of the best one found."""
+    spec = cn.PRESETS["lenna"].spec(*found.image.shape)
+    net = cn.CoordNet(spec, seed=seed)
+    graphdef, params = nnx.split(net)
+    flat, unravel = ravel_pytree(params)
+    points = jnp.asarray(cn.grid(*found.image.shape[:2], coordinates="edges"))
+    target = jnp.asarray(found.image.reshape(-1, found.image.shape[2]))
+
+    def error(w):
+        return jnp.mean(jnp.square(nnx.merge(graphdef, unravel(w))(points) - target))
+
+    rule = make(population_size=128, solution=flat)
+    settings = rule.default_params
+    key = jax.random.key(seed)
+    first = jnp.tile(flat, (128, 1)) + 0.1 * jax.random.normal(key, (128, flat.size))
+
+    @jax.jit
+    def generations(key, state, best):
+        def one(carry, k):
+            state, best = carry
+            ka, kt = jax.random.split(k)
+            asked, state = rule.ask(ka, state, settings)
+            fitness = jax.vmap(error)(asked)
+            state, _ = rule.tell(kt, asked, fitness, state, settings)
+            return (state, jnp.minimum(best, fitness.min())), None
+
+        return jax.lax.scan(one, (state, best), jax.random.split(key, 50))[0]
+
+    state = rule.init(key, first, jax.vmap(error)(first), settings)
+    best = jnp.inf
+    jax.block_until_ready(generations(key, state, best))  # compiled, not counted
+    began, count = time.perf_counter(), 0
+    while time.perf_counter() - began < seconds:
+        key, drawn = jax.random.split(key)
+        state, best = jax.block_until_ready(generations(drawn, state, best))
+        count += 50
+    return count, float(-10 * np.log10(best))
+
+
+def painting(options: Options) -> Section:
+    """ConvNetJS's 7x20 relu network: how soon the loss that its own training reaches in 60 s."""
+    found = small(lenna(options), options.pick(200, 32))
+    seconds, seeds = options.pick((60.0, SEEDS), (0.3, 1))
+    spec = cn.PRESETS["convnetjs"].spec(*found.image.shape)
+    plain = optax.sgd(0.01, momentum=0.9)
+    rows, ratios = [], []
+    for seed in range(seeds):
+        its = _fit(found, spec, seconds, seed=seed, trainer=plain, sampling="pixels(points=5)")
+        goal = its.fitted.psnr
+        rows.append(_row(f"SGD, 5 pixels a step, seed {seed}", found, [its], (seconds,)))
+        for name, trainer in (("least squares", cn.least_squares()), ("Adam", cn.adam(1e-2))):
+            sampling = None if name == "least squares" else "pixels(points=4096)"
+            net = cn.fit(
+                found.image, spec, psnr=goal, seconds=seconds, seed=seed, trainer=trainer,
+                sampling=sampling, progress=False,
+            )  # fmt: skip
+            rows.append(_row(f"{name}, seed {seed}", found, [net], (seconds,)))
+            if net.fitted.stopped == "psnr":
+                ratios.append((name, its.fitted.seconds / net.fitted.seconds))
+    best = max(
+        (median(r for n, r in ratios if n == name) for name in {n for n, _ in ratios}), default=None
+    )
+    what = "ConvNetJS's 7x20, 200x200: how much sooner than plain SGD in 60 s"
+    note = "SGD as ConvNetJS has it: rate 0.01, momentum 0.9, 5 pixels a step, in our own loop."
+    return Section("Image painting", note, rows, [Figure(what, best, "x", 30, 100)])
+
+
+SECTIONS = {
+    "a": against_fann,
+    "b": five_minutes,
+    "c": tiny_networks,
+    "d": breeding,
+    "e": painting,
+}
+
+if __name__ == "__main__":
+    assert __doc__
+    main("trainers", __doc__, SECTIONS, "a,b,c,d,e")
