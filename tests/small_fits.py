@@ -110,3 +110,9 @@ def python(
 def child_environment(**more: str) -> dict[str, str]:
     """Return this process's environment with this folder on the path, and ``more``."""
     return os.environ | {"PYTHONPATH": str(Path(__file__).parent)} | more
+
+
+def quick_to_compile() -> dict[str, str]:
+    """Return an environment for toy figures: most of a short process's time is compiling."""
+    flags = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    return os.environ | {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flags}"}

@@ -2,28 +2,23 @@
 
 import importlib
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from small_fits import quick_to_compile
 
 import coordnet as cn
 
 FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
 
 
-# Toy figures need no fast code, and most of a smoke run is compiling.
-FLAGS = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-
-
 def run(*arguments):
     command = [sys.executable, *map(str, arguments)]
-    flags = f"{os.environ.get('XLA_FLAGS', '')} {FLAGS}"
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=200, env=os.environ | {"XLA_FLAGS": flags}
+        command, capture_output=True, text=True, timeout=200, env=quick_to_compile()
     )
 
 

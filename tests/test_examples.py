@@ -1,6 +1,5 @@
 """The examples run, quickly, without any picture at hand, and write what they promise."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import nbclient
 import nbformat
 import pytest
+from small_fits import quick_to_compile
 
 FOLDER = Path(__file__).resolve().parent.parent / "examples"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -24,7 +24,7 @@ def surroundings(tmp_path_factory):
     """A machine without pictures, on which the examples share what they compile."""
     folder = tmp_path_factory.mktemp("machine")
     (folder / "images").mkdir()
-    return os.environ | {
+    return quick_to_compile() | {
         "COORDNET_IMAGES": str(folder / "images"),
         "COORDNET_CACHE": str(folder / "cache"),
     }

@@ -38,6 +38,7 @@ LAYERS = {
             "trainers._ridge",
             "trainers._rprop",
         ],
+        ["trainers._named"],
         ["trainers"],
         ["_art", "_checkpoint", "_presets", "_problem"],
         ["_plan", "_render"],
@@ -83,6 +84,7 @@ TESTED_IN = {
     "trainers._genetic": "test_genetic.py",
     "trainers._least_squares": "test_least_squares.py",
     "trainers._muon": "test_trainers.py",
+    "trainers._named": "test_fit.py",
     "trainers._ridge": "test_least_squares.py",
     "trainers._rprop": "test_trainers.py",
 }
