@@ -70,7 +70,7 @@ def parse_call(text: str) -> tuple[str, dict[str, Any]]:
         pass
     shown = repr(text)
     shown = shown if len(shown) < 200 else shown[:200] + "..."
-    msg = f"{shown} is not a name or a call such as 'sine(omega=30)'"
+    msg = f"{shown} is not a name or a call with values by name, such as 'name(width=3)'"
     raise ValueError(msg)
 
 
@@ -91,6 +91,13 @@ def from_table(table: Mapping[str, Callable[..., Any]], text: str, what: str, *a
     name, options = parse_call(text)
     if name not in table:
         raise ValueError(unknown(what, name, sorted(table)))
+    parameters = list(inspect.signature(table[name]).parameters.values())[len(args) :]
+    known = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD]
+    if len(known) == len(parameters):
+        for option in options:
+            if option not in known:
+                msg = unknown(f"{what} {text!r} does not fit: option", option, known or ["none"])
+                raise ValueError(msg)
     try:
         _check_numbers(table[name], options)
         return table[name](*args, **options)

@@ -30,7 +30,10 @@ def check_image(image: Any, name: str = "image") -> Float32[np.ndarray, "h w c"]
         )
         raise TypeError(msg)
     if array.dtype.kind != "f" and array.dtype.name != "bfloat16":
-        msg = f"`{name}` must be of floats in [0, 1], got {array.dtype}; divide bytes by 255"
+        msg = (
+            f"`{name}` must be of floats in [0, 1], got {array.dtype}; divide bytes by 255, or "
+            "make it one with coordnet.read_image"
+        )
         raise TypeError(msg)
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape:
         hint = "; a grey picture is image[..., None]" if array.ndim == 2 else ""

@@ -44,6 +44,9 @@ def run_fit(options: Namespace) -> Outcome:
     written = {f"--{name}": path for name, path in also.items()}
     written |= {"-o": output, "--checkpoint": options.checkpoint}
     _check_distinct({"the picture": options.picture, "--mask": options.mask}, written)
+    if options.report and Path(options.report).suffix.lower() not in (".html", ".htm"):
+        msg = f"{options.report}: the report is a page for a browser; name it .html"
+        raise ValueError(msg)
     for path in filter(None, also.values()):
         check_target(path)
     reading = {"grey": options.grey, "max_side": options.max_side}
@@ -252,11 +255,14 @@ def run_art(options: Namespace) -> Outcome:
     several = len(options.seeds) > 1
     folder = Path(options.output or ".") if several else None
     if folder is not None:
+        if folder.suffix and not folder.exists():
+            msg = f"{folder}: of several seeds a folder is made, and this is the name of a file"
+            raise ValueError(msg)
         folder.mkdir(parents=True, exist_ok=True)
     asked = ("width", "depth", "activation", "contrast")
     given = {k: getattr(options, k) for k in asked if getattr(options, k) is not None}
     files = []
-    for seed in options.seeds:
+    for seed in dict.fromkeys(options.seeds):
         name = f"art-{seed}.png"
         free = Namespace(output=folder and options.output and folder / name, force=options.force)
         output = _output(free if several else options, name)
@@ -287,6 +293,7 @@ def run_demo(options: Namespace) -> Outcome:
 
 def _asked(options: Namespace, shape: tuple[int, int, int]) -> dict[str, Any]:
     """Return the network, the budget and the seed that the options ask for."""
+    from ._calls import unknown
     from ._nets import Spec
     from ._presets import PRESETS
 
@@ -298,7 +305,10 @@ def _asked(options: Namespace, shape: tuple[int, int, int]) -> dict[str, Any]:
     if options.preset is None and "encoding" in parts:
         return asked | {"net": Spec(**parts)}
     # a preset with some parts of its own: fitted as the preset is
-    preset = PRESETS[options.preset or "grid"]
+    name = options.preset or "grid"
+    if name not in PRESETS:
+        raise ValueError(unknown("preset", name, PRESETS))
+    preset = PRESETS[name]
     if all(asked[name] is None for name in ("steps", "seconds", "psnr", "patience")):
         asked["steps"] = preset.steps
     spec = dataclasses.replace(preset.spec(*shape), **parts)

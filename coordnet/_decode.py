@@ -71,7 +71,11 @@ def decode(file: BufferedIOBase, max_pixels: int) -> tuple[np.ndarray, ImageInfo
         Exception: of any class, as the decoders for some forty formats raise them. Warnings
             are theirs too. The caller makes one error of all of these.
     """
-    if is_pnm(file.read(3)):
+    start = file.read(3)
+    if not start:
+        message = "the file is empty"
+        raise ValueError(message)
+    if is_pnm(start):
         file.seek(0)
         image, bits, mode = decode_pnm(file, max_pixels)
         return image, ImageInfo(bits, mode)

@@ -298,14 +298,13 @@ def start(arguments: dict[str, Any]) -> Started:
     checkpoint_every = take("checkpoint_every")
     if path is not None:
         check_target(path)
-    if checkpoint_every is not None and (
-        path is None or not isinstance(checkpoint_every, int | np.integer) or checkpoint_every < 1
-    ):
-        msg = (
-            "`checkpoint_every` must be a whole number of at least 1 and needs `checkpoint`, "
-            f"got {checkpoint_every!r}"
-        )
-        raise ValueError(msg)
+    if checkpoint_every is not None:
+        if not isinstance(checkpoint_every, int | np.integer) or checkpoint_every < 1:
+            msg = f"`checkpoint_every` must be a whole number from 1, got {checkpoint_every!r}"
+            raise ValueError(msg)
+        if path is None:
+            msg = "`checkpoint_every` needs a file to write to; name it with `checkpoint`"
+            raise ValueError(msg)
     plan, preset = make_plan(take("image"), take("net"), **arguments)
     budget = make_budget(**limits, preset=preset)
     run = Run(plan, path)

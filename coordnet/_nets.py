@@ -25,6 +25,7 @@ from ._files import atomic_path
 
 Output = Literal["linear", "sigmoid"]
 
+_MOST_WEIGHTS = 2**31  # 8.6 GB, and as many again for each moment of an optimizer
 _UNSIZED = (512, 512)  # the frame of a network that no picture has given a size
 
 
@@ -105,8 +106,8 @@ class Spec:
     @property
     def parameters(self) -> int:
         """The number of weights that a network of this description learns."""
-        net = jax.eval_shape(lambda: nnx.state(CoordNet(self), nnx.Param))
-        return sum(leaf.size for leaf in jax.tree.leaves(net))
+        weights = jax.eval_shape(lambda: _first_weights(self, jax.random.key(0)))
+        return sum(leaf.size for leaf in jax.tree.leaves(weights))
 
 
 def _whole(name: str, value: Any) -> int:
@@ -191,6 +192,9 @@ class CoordNet(nnx.Module):
         spec: Its description.
         seed: Of the weights it starts with.
 
+    Raises:
+        ValueError: It has more than 2**31 weights.
+
     >>> import numpy as np
     >>> net = CoordNet(Spec(width=8, depth=1))
     >>> net(np.zeros((5, 2), np.float32)).shape
@@ -198,6 +202,12 @@ class CoordNet(nnx.Module):
     """
 
     def __init__(self, spec: Spec, *, seed: int = 0):
+        if spec.parameters > _MOST_WEIGHTS:
+            msg = (
+                f"{spec.parameters:,} weights are too many, {4 * spec.parameters / 1e9:,.0f} GB; "
+                "make width, depth or encoding smaller"
+            )
+            raise ValueError(msg)
         self.spec = spec
         tables, layers = _first_weights(spec, jax.random.key(check_seed(seed)))
         self.tables = nnx.Dict({name: nnx.Param(table) for name, table in tables.items()})
@@ -334,7 +344,8 @@ def noted(net: nnx.Module, fact: str) -> Any:
 def save(net: CoordNet, path: str | PathLike[str]) -> None:
     """Save a network to a safetensors file, bit for bit, with its spec in the metadata.
 
-    The file is written whole or not at all.
+    The file is written whole or not at all; the same network gives the same bytes. It holds
+    the network alone: the record of its fit, ``net.fitted``, is not kept.
 
     Raises:
         TypeError: ``net`` is not a CoordNet.
@@ -361,7 +372,17 @@ def packed(net: CoordNet) -> bytes:
         msg = f"`net` must be a CoordNet, got {type(net).__name__}; other modules are saved by nnx"
         raise TypeError(msg)
     metadata = {"format": "coordnet 1", "spec": json.dumps(dataclasses.asdict(net.spec))}
-    return pack_tensors(_named(net), metadata)
+    return _sorted_header(pack_tensors(_named(net), metadata))
+
+
+def _sorted_header(data: bytes) -> bytes:
+    """Return the same safetensors file, its metadata in one order: the library's is random."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # the weights stay aligned
+    return len(text).to_bytes(8, "little") + text + data[end:]
 
 
 def load(path: str | PathLike[str]) -> CoordNet:
@@ -382,6 +403,9 @@ def load(path: str | PathLike[str]) -> CoordNet:
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
+            if metadata.get("format", "").startswith("coordnet checkpoint"):
+                msg = f"{path}: a checkpoint, not a network; fit with checkpoint= again, and save that"
+                raise FormatError(msg)
             names = file.keys()
             kinds = {file.get_slice(name).get_dtype() for name in names}
             if kinds - {"F32"}:  # others may be unknown to NumPy

@@ -178,9 +178,7 @@ def _fit_options(parser: argparse.ArgumentParser) -> None:
 def _network_options(parser: argparse.ArgumentParser) -> None:
     net = parser.add_argument_group("the network")
     names = ", ".join(PRESET_NAMES)
-    net.add_argument(
-        "--preset", choices=PRESET_NAMES, metavar="NAME", help=f"a network by name: {names} (grid)"
-    )
+    net.add_argument("--preset", metavar="NAME", help=f"a network by name: {names} (grid)")
     net.add_argument("--encoding", metavar="KIND", help="such as grid, 'fourier(features=128)'")
     net.add_argument("--width", type=int, metavar="N", help="units of a hidden layer")
     net.add_argument("--depth", type=int, metavar="N", help="hidden layers")
@@ -218,7 +216,7 @@ def _render_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("network", metavar="NET", help="a saved network")
     _output_option(parser, "FILE", "the network's name with .png, here")
     size = parser.add_mutually_exclusive_group()
-    size.add_argument("--size", type=_size, metavar="WxH", help="in pixels")
+    size.add_argument("--size", type=_size, metavar="WxH", help="in pixels, whatever the aspect")
     size.add_argument("--height", type=int, metavar="H", help="in pixels, the aspect kept")
     size.add_argument("--scale", type=float, metavar="S", help="pixels per native pixel")
     parser.add_argument(
@@ -292,6 +290,9 @@ def _seed(text: str) -> int:
 def _size_or_height(text: str) -> tuple[int, int] | int:
     if text.isdecimal() and int(text):
         return int(text)
+    if "x" not in text.lower():
+        msg = f"a size is a height, or WxH, in pixels, such as 480 or 640x480, got {text!r}"
+        raise argparse.ArgumentTypeError(msg)
     return _size(text)
 
 

@@ -64,7 +64,7 @@ def _check_mask(mask: Any, image: np.ndarray) -> np.ndarray | None:
     if array.dtype != bool or array.shape != image.shape[:2]:
         msg = (
             f"`mask` must be of booleans, True where the picture is fitted, of shape "
-            f"{image.shape[:2]}, got {array.dtype} {array.shape}"
+            f"{image.shape[:2]}, got {array.dtype} {array.shape}; of numbers: mask > 0"
         )
         raise ValueError(msg)
     if not array.any():
@@ -111,6 +111,13 @@ def _continued(
     init: nnx.Module, spec: Spec | None, size: tuple[int, int], channels: int
 ) -> nnx.Module:
     """Return a copy of ``init``, after checking that it can be fitted to the picture."""
+    moving = nnx.split(init, (nnx.RngState, nnx.BatchStat), ...)[1]
+    if jax.tree.leaves(moving):
+        msg = (
+            f"{type(init).__name__} holds random keys or running statistics, as dropout and batch "
+            "norm do; a picture's network is a function of the point alone: leave them out"
+        )
+        raise ValueError(msg)
     out = jax.eval_shape(lambda n: n(jnp.zeros((2, 2))), init)  # type: ignore[operator]
     if out.shape != (2, channels):
         msg = (

@@ -150,7 +150,7 @@ def test_entries_are_called(text, expected):
     ("text", "message"),
     [
         ("other", "thing 'other' is unknown; known are entry"),
-        ("entry(size=1)", "does not fit: .*size"),
+        ("entry(size=1)", "option 'size' is unknown; known are"),
         ("entry(count=1.0)", "count must be a whole number, got 1.0"),
         ("entry(count=True)", "count must be a whole number, got True"),
         ("entry(count='3')", "count must be a whole number, got '3'"),

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import nnx
 from small_fits import (
     SPEC,
     Mine,
@@ -348,6 +349,17 @@ def _nan():
     return image
 
 
+class Noisy(Mine):
+    """A network that is not a function of the point alone."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def __call__(self, points):
+        return self.layer(super().__call__(points))
+
+
 BAD = {
     "two axes": ({"image": _grey()}, ValueError, r"`image`.*got \(24, 32\).*None"),
     "two channels": ({"image": IMAGE[..., :2]}, ValueError, r"`image`.*got \(24, 32, 2\)"),
@@ -384,7 +396,7 @@ BAD = {
     "every text": ({"every": "5"}, ValueError, "`every` must be.*got '5'"),
     "trainer": ({"trainer": 5}, TypeError, "`trainer` must be.*got 5"),
     "trainer's name": ({"trainer": "adan"}, ValueError, "trainer 'adan' is unknown; did you mean"),
-    "trainer's number": ({"trainer": "rprop(growth=2)"}, ValueError, "does not fit.*growth"),
+    "trainer's number": ({"trainer": "rprop(growth=2)"}, ValueError, "option 'growth' is unknown"),
     "sampling": ({"sampling": "rows"}, ValueError, "sampling 'rows' is unknown"),
     "loss": ({"loss": "l3"}, ValueError, "loss 'l3' is unknown; .*known are l2, l1, relative_l2"),
     "loss kind": ({"loss": abs}, ValueError, "loss <built-in function abs> is unknown"),
@@ -401,8 +413,18 @@ BAD = {
     "checkpoint_every": (
         {"checkpoint_every": 5},
         ValueError,
-        "`checkpoint_every`.*needs `checkpoint`, got 5",
+        "`checkpoint_every` needs a file.*`checkpoint`",
     ),
+    "checkpoint_every what": ({"checkpoint_every": 0}, ValueError, "from 1, got 0"),
+    "dropout": ({"net": Noisy(nnx.Dropout(0.5, rngs=nnx.Rngs(0)))}, ValueError, "random keys"),
+    "batch norm": (
+        {"net": Noisy(nnx.BatchNorm(3, rngs=nnx.Rngs(0)))},
+        ValueError,
+        "Noisy holds.*running statistics",
+    ),
+    "too wide": ({"net": cn.Spec(width=10**6)}, ValueError, "weights are too many, .* GB"),
+    "uncalled": ({"trainer": cn.adam}, TypeError, r"trainer=optax.adam\(1e-3\), called"),
+    "trainer's rate": ({"trainer": "adam(rate=-1)"}, ValueError, "rate must be above 0, got -1"),
 }
 
 

@@ -318,6 +318,21 @@ def test_a_file_is_an_ordinary_safetensors_file(tmp_path):
     np.testing.assert_array_equal(tensors["layers.1.weight"], net.layers[1].weight[...])
 
 
+def test_the_same_network_gives_the_same_file(tmp_path):
+    files = [tmp_path / f"{i}.safetensors" for i in range(8)]
+    for file in files:  # eight, for the order of the metadata is random in each
+        cn.save(network("grid(levels=(3,8))"), file)
+    assert len({file.read_bytes() for file in files}) == 1
+
+
+def test_a_checkpoint_is_no_network(tmp_path):
+    path = tmp_path / "fit.ckpt"
+    image = np.full((8, 8, 3), 0.5, np.float32)
+    cn.fit(image, Spec(width=4, depth=1), steps=1, checkpoint=path, progress=False)
+    with pytest.raises(FormatError, match=r"fit\.ckpt: a checkpoint, not a network"):
+        cn.load(path)
+
+
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "net.safetensors"
     cn.save(network(), path)

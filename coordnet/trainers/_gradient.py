@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from .._calls import check_positive
+
 
 @runtime_checkable
 class Trainer(Protocol):
@@ -128,6 +130,8 @@ def adam(
     >>> adam(1e-3) is adam(rate=0.001, average=16)
     True
     """
+    if not callable(rate):
+        check_positive(rate=rate)
     if warmup and callable(rate):
         msg = "`warmup` goes with a constant rate; give the schedule its own"
         raise ValueError(msg)
@@ -219,5 +223,6 @@ def as_trainer(trainer: Trainer | optax.GradientTransformation) -> Trainer:
     msg = (
         "`trainer` must be an optax transformation, or a coordnet trainer with init, step, shown "
         f"and sampling; got {trainer!r:.80}; for example trainer=optax.adam(1e-3)"
+        f"{', called' if callable(trainer) else ''}"
     )
     raise TypeError(msg)
