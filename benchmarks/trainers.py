@@ -16,6 +16,7 @@ from functools import partial
 from statistics import median
 from typing import Any
 
+import _torch_classic
 import fann
 import jax
 import jax.numpy as jnp
@@ -28,6 +29,10 @@ from jax.flatten_util import ravel_pytree
 import coordnet as cn
 
 SEEDS = 3
+FANN = "FANN, its Rprop"
+Course = list[tuple[int, float, float]]  # (step, seconds, PSNR)
+_FEW = "pixels(points=4096)"
+_MAIN = 4  # trainers that have all seeds
 
 
 def _at(history: Any, seconds: float) -> float | None:
@@ -59,83 +64,112 @@ def _row(what: str, found: Picture, nets: list[cn.CoordNet], moments: tuple[floa
 
 
 def _trainers() -> dict[str, dict[str, Any]]:
+    """Every trainer, those first that are compared over all seeds."""
     return {
         "least squares": {"trainer": cn.least_squares()},
-        "L-BFGS": {"trainer": cn.lbfgs()},
         "iRprop-": {"trainer": cn.rprop()},
+        "L-BFGS": {"trainer": cn.lbfgs()},
+        "Adam": {"trainer": cn.adam(1e-2), "sampling": _FEW},
         "iRprop+": {"trainer": cn.rprop(variant="irprop+")},
         "Rprop-": {"trainer": cn.rprop(variant="rprop-")},
         "Rprop+": {"trainer": cn.rprop(variant="rprop+")},
         "SARPROP": {"trainer": cn.sarprop()},
         "Quickprop": {"trainer": cn.quickprop()},
-        "Adam": {"trainer": cn.adam(1e-2), "sampling": "pixels(points=4096)"},
-        "ridge, then Adam": {"trainer": cn.ridge(cn.adam(1e-2)), "sampling": "pixels(points=4096)"},
-        "Muon": {"trainer": cn.muon(), "sampling": "pixels(points=4096)"},
+        "ridge, then Adam": {"trainer": cn.ridge(cn.adam(1e-2)), "sampling": _FEW},
+        "Muon": {"trainer": cn.muon(), "sampling": _FEW},
         "genetic": {"trainer": cn.genetic()},
-        "genetic + gradient": {"trainer": cn.genetic(individuals=32, elites=8, gradient_steps=8)},
+        "genetic, last layer solved": {"trainer": cn.genetic(solve_last=True)},
+        "genetic + gradient": {"trainer": _hybrid()},
     }
 
 
+def _hybrid() -> Any:
+    return cn.genetic(individuals=8, elites=4, gradient_steps=50)
+
+
 def against_fann(options: Options) -> Section:
-    """3x15 on Lenna from the same weights: every trainer, and FANN's Rprop, 40 seconds."""
+    """3x15 on Lenna from the same weights: every trainer, FANN's and PyTorch's, 40 seconds."""
     found = lenna(options)
     seconds, seeds = options.pick((40.0, SEEDS), (0.3, 1))
     moments = options.pick((5.0, 15.0, 40.0), (0.3,))
-    rows, theirs = [], []
     reached: dict[str, list[cn.CoordNet]] = {}
+    peers: dict[str, list[Course]] = {}
     for seed in range(seeds):
-        if fann.why_missing() is None:
-            theirs.append(_fann(found, seconds, seed))
-        for name, more in list(_trainers().items())[: options.pick(None, 3)]:
+        for name, run in _peers().items():
+            peers.setdefault(name, []).append(run(found, seconds, seed))
+        for name, more in list(_trainers().items())[: options.pick(_MAIN if seed else None, 3)]:
             net = _fit(found, "lenna", seconds, seed=seed, **more)
             reached.setdefault(name, []).append(net)
-    if theirs:
-        rows.append(
-            {
-                "what": "FANN, its Rprop",
-                "picture": found.name,
-                "network": "15x3 tanh",
-                "weights": 573,
-                "device": "cpu x1",
-                "steps": round(median(len(curve) for curve in theirs)),
-                "run s": seconds,
-                **{f"dB at {s:g} s": median(_at(c, s) or np.nan for c in theirs) for s in moments},
-                "PSNR dB": median(curve[-1][2] for curve in theirs),
-            }
-        )
-    else:
-        rows.append({"what": str(fann.why_missing())})
+    rows = [_peer_row(name, found, courses, moments) for name, courses in peers.items()]
+    missing = [fann.why_missing(), _torch_classic.why_missing()]
+    rows += [{"what": why} for why in missing if why]
     rows += [_row(name, found, nets, moments) for name, nets in reached.items()]
-    figures = []
-    if theirs:
-        gains = {
-            name: median(n.fitted.psnr - c[-1][2] for n, c in zip(nets, theirs, strict=True))
-            for name, nets in reached.items()
-        }
-        ratios = []
-        for net, curve in zip(reached["iRprop-"], theirs, strict=True):
-            passed = [s for _, s, p in net.fitted.history if p >= curve[-1][2]]
-            ratios.append(seconds / passed[0] if passed else 0.0)
-        figures = [
-            Figure(f"3x15, same start, {seconds:g} s: our best trainer over FANN's Rprop",
-                   max(gains.values()), "dB", 5.5, 7),
-            Figure("3x15: how much sooner iRprop- is where FANN ends", median(ratios), "x", 6, 15),
-        ]  # fmt: skip
+    figures = _over_fann(reached, peers[FANN], seconds) if FANN in peers else []
     note = (
-        "Classic network: 3 hidden layers of 15 tanh, sigmoid out; FANN with one thread, the "
-        "squared error, the same first weights. Adam and Muon see 4096 pixels a step."
+        "Classic network: 3 hidden layers of 15 tanh, sigmoid out, from the same first weights; "
+        f"Adam and Muon see 4096 pixels a step. FANN has one thread. The first {_MAIN} trainers "
+        f"and the peers are medians of {seeds} seeds, the others of one."
     )
     return Section("Every trainer on the classic network", note, rows, figures)
 
 
-def _fann(found: Picture, seconds: float, seed: int) -> list[tuple[int, float, float]]:
-    """Return FANN's course as (epoch, seconds, PSNR)."""
+def _over_fann(reached: Any, theirs: list[Course], seconds: float) -> list[Figure]:
+    gains = {
+        name: median(n.fitted.psnr - c[-1][2] for n, c in zip(nets, theirs, strict=True))
+        for name, nets in reached.items()
+        if len(nets) == len(theirs)
+    }
+    ratios = []
+    for net, curve in zip(reached["iRprop-"], theirs, strict=True):
+        passed = [s for _, s, p in net.fitted.history if p >= curve[-1][2]]
+        ratios.append(seconds / passed[0] if passed else 0.0)
+    best = max(gains, key=gains.__getitem__)
+    return [
+        Figure(f"3x15, same start, {seconds:g} s: our best trainer ({best}) over FANN's Rprop",
+               gains[best], "dB", 5.5, 7),
+        Figure("3x15: how much sooner iRprop- is where FANN ends", median(ratios), "x", 6, 15),
+    ]  # fmt: skip
+
+
+def _peers() -> dict[str, Callable[[Picture, float, int], Course]]:
+    found: dict[str, Callable[[Picture, float, int], Course]] = {}
+    if fann.why_missing() is None:
+        found[FANN] = _fann
+    if _torch_classic.why_missing() is None:
+        found["PyTorch, Rprop"] = partial(_torch, rule="Rprop")
+        found["PyTorch, Adam"] = partial(_torch, rule="Adam", batch=4096)
+    return found
+
+
+def _peer_row(what: str, found: Picture, courses: list[Course], moments: tuple) -> Row:
+    return {
+        "what": what,
+        "picture": found.name,
+        "network": "15x3 tanh",
+        "weights": 573,
+        "device": "cpu x1" if what == FANN else None,
+        "steps": round(median(curve[-1][0] for curve in courses)),
+        "run s": median(curve[-1][1] for curve in courses),
+        **{f"dB at {s:g} s": median(_at(c, s) or np.nan for c in courses) for s in moments},
+        "PSNR dB": median(curve[-1][2] for curve in courses),
+    }
+
+
+def _classic(found: Picture, seed: int) -> tuple[list[Any], np.ndarray, np.ndarray]:
+    """Return the classic network's first layers, the points and the colours."""
     start = cn.CoordNet(cn.PRESETS["lenna"].spec(*found.image.shape), seed=seed)
-    tool = fann.Fann([(v.weight[...], v.bias[...]) for v in start.layers], error="linear")
-    data = fann.Data(
-        cn.grid(*found.image.shape[:2], coordinates="edges"),
-        found.image.reshape(-1, found.image.shape[2]),
-    )
+    layers = [(v.weight[...], v.bias[...]) for v in start.layers]
+    points = cn.grid(*found.image.shape[:2], coordinates="edges")
+    return layers, points, found.image.reshape(-1, found.image.shape[2])
+
+
+def _torch(found: Picture, seconds: float, seed: int, **how: Any) -> Course:
+    return _torch_classic.course(*_classic(found, seed), seconds, **how)
+
+
+def _fann(found: Picture, seconds: float, seed: int) -> Course:
+    layers, points, colours = _classic(found, seed)
+    tool, data = fann.Fann(layers, error="linear"), fann.Data(points, colours)
     curve, began = [], time.perf_counter()
     while not curve or curve[-1][1] < seconds:
         (error,) = tool.train(data, epochs=1)
@@ -193,13 +227,12 @@ def tiny_networks(options: Options) -> Section:
 
 
 def _adams(seconds: float, options: Options) -> dict[str, dict[str, Any]]:
-    sampling = "pixels(points=4096)"
     steps = options.pick(round(seconds * 900), 100)  # at about 900 steps a second
     cosine = optax.cosine_decay_schedule(1e-2, steps)
     return {
-        "Adam, 1e-2": {"trainer": cn.adam(1e-2), "sampling": sampling},
-        "Adam, 3e-3": {"trainer": cn.adam(3e-3), "sampling": sampling},
-        "Adam, cosine from 1e-2": {"trainer": cn.adam(cosine, average=0.0), "sampling": sampling},
+        "Adam, 1e-2": {"trainer": cn.adam(1e-2), "sampling": _FEW},
+        "Adam, 3e-3": {"trainer": cn.adam(3e-3), "sampling": _FEW},
+        "Adam, cosine from 1e-2": {"trainer": cn.adam(cosine, average=0.0), "sampling": _FEW},
     }
 
 
@@ -212,10 +245,9 @@ def breeding(options: Options) -> Section:
     for seed in range(seeds):
         for name, more in {
             "genetic": {"trainer": cn.genetic()},
-            "genetic + gradient": {
-                "trainer": cn.genetic(individuals=32, elites=8, gradient_steps=8)
-            },
-            "Adam alone": {"trainer": cn.adam(1e-2), "sampling": "pixels(points=4096)"},
+            "genetic, last layer solved": {"trainer": cn.genetic(solve_last=True)},
+            "genetic + gradient": {"trainer": _hybrid()},
+            "Adam alone": {"trainer": cn.adam(1e-2), "sampling": _FEW},
         }.items():
             sides.setdefault(name, []).append(_fit(found, "lenna", seconds, seed=seed, **more))
     rows = [_row(name, found, nets, moments) for name, nets in sides.items()]
@@ -236,14 +268,16 @@ def breeding(options: Options) -> Section:
             )  # fmt: skip
             best = max(best, rows[-1]["PSNR dB"])
         figures = [
-            Figure("pure genetic over evosax's best genetic algorithm, 64x64, 30 s",
-                   reached["genetic"] - best, "dB", 1, 3),
+            Figure(f"{name}, no gradients, over evosax's best genetic algorithm, 64x64, 30 s",
+                   reached[name] - best, "dB", 1, 3)
+            for name in ("genetic", "genetic, last layer solved")
+        ] + [
             Figure("genetic + gradient over the same",
                    reached["genetic + gradient"] - best, "dB", 3, 6),
         ]  # fmt: skip
     note = (
-        "Classic network; fitness on all pixels for evosax, populations of 128 both, evosax's "
-        "own defaults from the same first weights, compilation apart."
+        "Classic network from the same first weights; evosax: populations of 128, fitness on all "
+        "pixels, its own defaults; compilation apart."
     )
     return Section("Breeding", note, rows, figures)
 
@@ -312,7 +346,7 @@ def painting(options: Options) -> Section:
         goal = its.fitted.psnr
         rows.append(_row(f"SGD, 5 pixels a step, seed {seed}", found, [its], (seconds,)))
         for name, trainer in (("least squares", cn.least_squares()), ("Adam", cn.adam(1e-2))):
-            sampling = None if name == "least squares" else "pixels(points=4096)"
+            sampling = None if name == "least squares" else _FEW
             net = cn.fit(
                 found.image, spec, psnr=goal, seconds=seconds, seed=seed, trainer=trainer,
                 sampling=sampling, progress=False,

@@ -404,7 +404,7 @@ def load(path: str | PathLike[str]) -> CoordNet:
         with safetensors.safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             if metadata.get("format", "").startswith("coordnet checkpoint"):
-                msg = f"{path}: a checkpoint, not a network; fit with checkpoint= again, and save that"
+                msg = f"{path}: a checkpoint, not a network; end its fit, and save that"
                 raise FormatError(msg)
             names = file.keys()
             kinds = {file.get_slice(name).get_dtype() for name in names}

@@ -57,8 +57,9 @@ def test_the_first_is_the_network_given_and_the_others_are_like_it():
 
 
 def test_each_weight_of_a_child_is_one_of_two_parents():
-    # mutations of 1e-30 move no weight but the zeros, and those by less than 1e-28
-    trainer = Genetic(individuals=40, elites=4, points=1024, sigma=1e-30, share=0.5)
+    # mutations of 1e-30 move no weight but the zeros, and those by less than 1e-28; the first
+    # generation has no strides yet
+    trainer = Genetic(individuals=40, elites=4, points=1024, sigma=1e-30)
     state, params, problem = started(trainer)
     after, _, _ = STEP(trainer, state, params, problem)
     parents = np.asarray(state.population[:4])
@@ -77,9 +78,9 @@ def test_mutations_inherit_their_deviation_and_vary_it():
     logs = np.log(np.asarray(after.sigmas) / 0.1)
     children = logs[logs != 0]
     assert len(children) >= 380
-    # normal of deviation 0.3: the bounds are some five of its standard errors
-    assert children.mean() == pytest.approx(0.0, abs=0.08)
-    assert children.std() == pytest.approx(0.3, abs=0.06)
+    # normal of deviation 0.6: the bounds are some five of its standard errors
+    assert children.mean() == pytest.approx(0.0, abs=0.16)
+    assert children.std() == pytest.approx(0.6, abs=0.12)
 
 
 def test_one_that_became_no_number_does_not_breed():
@@ -89,6 +90,26 @@ def test_one_that_became_no_number_does_not_breed():
     assert np.isfinite(info["loss"])
     assert np.isfinite(np.asarray(after.population[0])).all()
     assert all(np.isfinite(np.asarray(v)).all() for v in jax.tree.leaves(moved))
+
+
+def test_solving_the_last_layer_learns_more_in_as_many_generations():
+    spec = Spec(width=12, depth=2, activation="tanh", output="sigmoid")
+    solving = genetic(individuals=24, elites=6, points=1024, solve_last=True)
+    assert fit(solving, spec, steps=15).fitted.psnr > fit(net=spec, steps=15).fitted.psnr + 2
+    with pytest.raises(TypeError, match="in a CoordNet, got Mine"):
+        fit(solving, Mine(), steps=1)
+
+
+def test_a_stride_is_gone_again():
+    state, params, problem = started()
+    after, _, _ = STEP(SMALL, state, params, problem)
+    # the elites keep theirs, zero; a child's leads from a parent, an elite, to the child
+    parents = np.asarray(state.population[: SMALL.elites])
+    for one, stride in zip(np.asarray(after.population), np.asarray(after.strides), strict=True):
+        if not stride.any():
+            assert (one == parents).all(axis=1).any()
+        else:
+            assert np.abs(parents - (one - stride)).max(axis=1).min() < 1e-6  # float32
 
 
 def test_a_hybrid_learns_more_in_as_many_generations():
@@ -103,7 +124,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_others():
 
 
 def test_any_module_has_genes():
-    psnrs = [s.psnr for s in cn.fitting(IMAGE, Mine(), trainer=SMALL, steps=30, every=1)]
+    psnrs = [s.psnr for s in cn.fitting(IMAGE, Mine(), trainer=SMALL, steps=200, every=1)]
     assert psnrs[-1] > psnrs[0] + 1
 
 
@@ -116,11 +137,11 @@ def test_a_population_larger_than_memory_is_refused_before_any_work():
     ("options", "says"),
     [
         ({"elites": 1}, "at least 2 elites"),
-        ({"individuals": 16}, "more individuals than elites"),
+        ({"individuals": 4}, "more individuals than elites"),
         ({"points": 0}, "at least 1 point"),
         ({"gradient_steps": -1}, "gradient_steps=-1"),
-        ({"sigma": 0.0}, "sigma and rate above 0"),
-        ({"share": 1.5}, r"share in \(0, 1\]"),
+        ({"sigma": 0.0}, "sigma must be above 0"),
+        ({"rate": -1.0}, "rate must be above 0"),
     ],
 )
 def test_numbers_out_of_range(options, says):

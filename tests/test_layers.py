@@ -31,13 +31,8 @@ LAYERS = {
     ],
     "3 verbs on networks": [
         ["trainers._gradient"],
-        [
-            "trainers._genetic",
-            "trainers._least_squares",
-            "trainers._muon",
-            "trainers._ridge",
-            "trainers._rprop",
-        ],
+        ["trainers._least_squares", "trainers._muon", "trainers._ridge", "trainers._rprop"],
+        ["trainers._genetic"],
         ["trainers._named"],
         ["trainers"],
         ["_art", "_checkpoint", "_presets", "_problem"],

@@ -70,11 +70,18 @@ class Ridge:
 
 def solved(params: Any, problem: Any, key: PRNGKeyArray) -> Any:
     """Return the weights with the last layer solved for, or as they were if that is no better."""
+    batch = problem.part(key, jnp.int32(0), jnp.int32(1), _POINTS)
+    better = solved_on(params, problem, batch)
+    before, after = (problem.loss_on(p, batch) for p in (params, better))
+    return jax.tree.map(lambda a, b: jnp.where(after < before, a, b), better, params)
+
+
+def solved_on(params: Any, problem: Any, batch: Any) -> Any:
+    """Return the weights with the last layer solved for on a batch, logits for a sigmoid."""
     net = nnx.merge(problem.graphdef, params, problem.rest)
     if not isinstance(net, CoordNet):
         msg = f"a last layer is solved for in a CoordNet, got {type(net).__name__}"
         raise TypeError(msg)
-    batch = problem.part(key, jnp.int32(0), jnp.int32(1), _POINTS)
     x = net.last_features(batch.ys, batch.xs)
     x = jnp.concatenate([x, jnp.ones_like(x[:1])]) * batch.weight
     target = batch.target
@@ -89,9 +96,7 @@ def solved(params: Any, problem: Any, key: PRNGKeyArray) -> Any:
         f"layers.{net.spec.depth}.{n}": v
         for n, v in (("weight", layer[:, :-1]), ("bias", layer[:, -1]))
     }
-    better = jax.tree.map_with_path(lambda path, leaf: new.get(tensor_name(path), leaf), params)
-    before, after = (problem.loss_on(p, batch) for p in (params, better))
-    return jax.tree.map(lambda a, b: jnp.where(after < before, a, b), better, params)
+    return jax.tree.map_with_path(lambda path, leaf: new.get(tensor_name(path), leaf), params)
 
 
 def ridge(trainer: Trainer, *, every: int = 0) -> Ridge:
