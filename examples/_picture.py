@@ -2,9 +2,10 @@
 
 import argparse
 import inspect
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -62,13 +63,51 @@ def resized(image: np.ndarray, size: tuple[int, int], how: Image.Resampling) -> 
     return np.clip(np.stack(enlarged, axis=-1), 0, 1)
 
 
-def curve(path: Path, fits: Mapping[str, Shots], levels: Mapping[str, float] | None = None) -> None:
-    """Draw the PSNR of fits against the logarithm of the seconds, and of what takes no time."""
-    figure = cn.curves(*fits.values(), labels=list(fits))
+class Numbers:
+    """What every fit of a story came to, printed as it is added and kept as JSON."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, Any] = {}
+
+    def add(self, part: str, fits: Mapping[str, Shots], **more: Mapping[str, float]) -> None:
+        """Add the fits of a part, and other figures by name."""
+        for label, shots in fits.items():
+            end = shots[-1]
+            hidden = "" if end.hidden_psnr is None else f", {end.hidden_psnr:.1f} dB hidden"
+            print(
+                f"{label}: {end.psnr:.1f} dB{hidden} after {end.step:,} steps, {end.seconds:.1f} s"
+            )
+            spec = getattr(end.net, "spec", None)
+            self.found.setdefault(part, {})[label] = {
+                "weights": spec and spec.parameters,
+                "psnr": end.psnr,
+                "hidden_psnr": end.hidden_psnr,
+                "steps": end.step,
+                "seconds": end.seconds,
+                "course": [(s.step, round(s.seconds, 4), round(s.psnr, 3)) for s in shots],
+            }
+        for name, figures in more.items():
+            print(f"{name}: {', '.join(f'{k} {v:.2f}' for k, v in figures.items())}")
+            self.found[part][name] = dict(figures)
+
+    def write(self, path: Path) -> None:
+        """Write all of it as one JSON object."""
+        path.write_text(json.dumps(self.found), encoding="utf-8")
+        print(path)
+
+
+def curve(
+    path: Path,
+    fits: Mapping[str, Shots],
+    levels: Mapping[str, float] | None = None,
+    against: Literal["seconds", "steps"] = "seconds",
+) -> None:
+    """Draw the PSNR of fits against the logarithm of what they took, and of what takes nothing."""
+    figure = cn.curves(*fits.values(), labels=list(fits), against=against)
     (axis,) = figure.axes
     axis.set_xscale("log")
     axis.xaxis.set_major_formatter("{x:g}")
-    axis.set_xlabel("seconds of running")
+    axis.set_xlabel("seconds of running" if against == "seconds" else "steps")
     for i, (label, psnr) in enumerate((levels or {}).items()):
         axis.axhline(psnr, color="0.5", linestyle=("--", ":")[i % 2], label=label)
     axis.legend()

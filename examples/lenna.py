@@ -6,80 +6,179 @@ trained it on all pixels at once, in FANN, the C library of the day. After three
 was a soft hat and a shoulder, and its author concluded that "the real limitation is in the
 training method".
 
-Here it is again: the same network and the same method, on one clock with the same network
-trained by least squares, which shows that he was right; with today's default network; and
-with FANN itself where it is installed (Debian, Ubuntu: apt install libfann2).
+Here it is again, in four parts:
 
-    python examples/lenna.py [picture] [--seconds 30] [--quick]
+as it was   the same network and the same method, beside FANN itself where it is installed
+            (Debian, Ubuntu: apt install libfann2), from the same first weights, as long
+trainers    the same 573 weights by every training method: he was right
+variations  what he tried next: black and white, a smaller picture to learn from, larger
+            networks; and a picture drawn four times larger than it was shown
+breeding    what he proposed: a population of networks, without any gradient, filmed
+
+    python examples/lenna.py [picture] [--seconds 20] [--parts "as it was,breeding"] [--quick]
 """
 
 import importlib
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from _picture import curve, film_race, keep, options, picture, race
+from _picture import Numbers, Shots, curve, film_race, keep, options, picture, race, resized
+from PIL import Image
 
 import coordnet as cn
 
+FEW = "pixels(points=4096)"  # of a step of the trainers that go by minibatches
+CLASSIC = cn.Spec(width=15, depth=3, activation="tanh", output="sigmoid", coordinates="edges")
+
 
 def main() -> None:
-    parser = options(__file__, __doc__, seconds=30)
+    parser = options(__file__, __doc__, seconds=20)
+    parser.add_argument("--parts", default=",".join(PARTS), help="some of them (%(default)s)")
     args = parser.parse_args()
-    seconds = args.seconds or (1.0 if args.quick else 30.0)
-    image = picture(args, "lenna.png", side=512, quick_side=128)
+    seconds = args.seconds or (0.4 if args.quick else 20.0)
+    image = picture(args, "lenna.png", side=512, quick_side=96)
+    numbers = Numbers()
+    for name in args.parts.split(","):
+        if name not in PARTS:
+            parser.error(f"--parts: no part {name!r}; there are {', '.join(PARTS)}")
+        print(f"-- {name}")
+        PARTS[name](args.out, image, seconds, numbers, args.quick)
+    numbers.write(args.out / "numbers.json")
 
-    # As it was: preset "lenna" is 3 x 15 tanh, a sigmoid at the end, pixel centres of the
-    # first and last columns at -1 and 1, iRprop- with the gradient of the whole picture.
-    small = race(partial(cn.fitting, image, "lenna", seconds=seconds))
-    # The same weights to begin with, the same seconds, another training method.
-    solved = race(partial(cn.fitting, image, "lenna", trainer="least_squares", seconds=seconds))
-    # As it is today: the default network, as long.
-    large = race(partial(cn.fitting, image, seconds=seconds))
-    original_tool = fann(image, network(small), seconds)
 
-    counts = [f"{network(shots).spec.parameters:,} weights" for shots in (small, large)]
-    passed = next((shot for shot in large if shot.psnr > small[-1].psnr), large[-1])
-    print(
-        f"{counts[0]}: {small[-1].psnr:.1f} dB after {small[-1].step:,} steps, "
-        f"{small[-1].seconds:.0f} s\n"
-        f"the same by least squares: {solved[-1].psnr:.1f} dB after {solved[-1].step:,} steps\n"
-        f"{counts[1]}: {large[-1].psnr:.1f} dB in as long; it passed the small network "
-        f"after {passed.seconds:.2f} s, {passed.step} steps"
-    )
+def as_it_was(out: Path, image: np.ndarray, seconds: float, numbers: Any, quick: bool) -> None:
+    """Train the classic network by Rprop, ours and FANN's, beside today's default."""
+    # preset "lenna" is 3 x 15 tanh, a sigmoid at the end, pixel centres of the first and last
+    # columns at -1 and 1, iRprop- with the gradient of the whole picture
+    ours = race(partial(cn.fitting, image, "lenna", seconds=seconds))
+    today = race(partial(cn.fitting, image, seconds=seconds))
+    fits = {"the default network": today, "3 x 15, iRprop-": ours}
+    original = fann(image, network(ours), seconds)
+    if original:
+        fits["3 x 15 in FANN, its Rprop"] = original
+    numbers.add("as it was", fits)
+    curve(out / "as_it_was.png", fits)
+    curve(out / "as_it_was_by_epochs.png", fits, against="steps")
+    titles = [f"{label}\n{shots[-1].psnr:.1f} dB" for label, shots in list(fits.items())[:2]]
+    drawn = [cn.render(shots[-1].net) for shots in (today, ours)]
+    keep(out / "pictures.png", cn.show(image, *drawn, titles=["the picture", *titles]))
+    film_race(out / "learning.mp4", dict(list(fits.items())[:2]), frames=40 if quick else 125)
 
+
+def trainers(out: Path, image: np.ndarray, seconds: float, numbers: Any, quick: bool) -> None:
+    """Give the same first weights and the same seconds to every training method."""
+    methods: dict[str, dict[str, Any]] = {
+        "least squares": {"trainer": cn.least_squares()},
+        "iRprop-": {"trainer": cn.rprop()},
+        "Adam": {"trainer": cn.adam(1e-2), "sampling": FEW},
+        "L-BFGS": {"trainer": cn.lbfgs()},
+        "iRprop+": {"trainer": cn.rprop(variant="irprop+")},
+        "SARPROP": {"trainer": cn.sarprop()},
+        "Quickprop": {"trainer": cn.quickprop()},
+        "Muon": {"trainer": cn.muon(), "sampling": FEW},
+        "last layer solved, then Adam": {"trainer": cn.ridge(cn.adam(1e-2)), "sampling": FEW},
+        "genetic": {"trainer": cn.genetic()},
+        "genetic + gradient": {"trainer": cn.genetic(individuals=8, elites=4, gradient_steps=50)},
+    }
+    chosen = list(methods.items())[: 3 if quick else None]
+    fits = {
+        name: race(partial(cn.fitting, image, "lenna", seconds=seconds, **how))
+        for name, how in chosen
+    }
+    fits = dict(sorted(fits.items(), key=lambda fit: -fit[1][-1].psnr))
+    numbers.add("trainers", fits)
+    curve(out / "trainers.png", fits)
+    best, *_, worst = fits.items()
     figure = cn.show(
         image,
-        cn.render(small[-1].net),
-        cn.render(solved[-1].net),
-        cn.render(large[-1].net),
-        titles=[
-            f"the picture, {image.size:,} samples",
-            f"3 x 15: {counts[0]}, Rprop, {small[-1].psnr:.1f} dB",
-            f"3 x 15, least squares, {solved[-1].psnr:.1f} dB",
-            f"default: {counts[1]}, {large[-1].psnr:.1f} dB",
-        ],
+        *(cn.render(shots[-1].net) for _, shots in (best, worst)),
+        titles=["the picture", *(f"{n}\n{s[-1].psnr:.1f} dB" for n, s in (best, worst))],
+    )
+    keep(out / "best_and_worst.png", figure)
+
+
+def variations(out: Path, image: np.ndarray, seconds: float, numbers: Any, quick: bool) -> None:
+    """Train on less, with more, and draw larger than what was shown."""
+    grey = cn.read_image(image, grey=True)
+    half = cn.read_image(image, downscale=2)
+    fits: dict[str, Shots] = {}
+
+    def learn(label: str, shown: np.ndarray, net: Any, **how: Any) -> np.ndarray:
+        fits[label] = race(partial(cn.fitting, shown, net, seconds=seconds, **how))
+        return cn.render(fits[label][-1].net, image.shape[:2])
+
+    solve = {"trainer": "least_squares"}
+    drawn = {
+        "black and white": learn("3 x 15, black and white", grey, CLASSIC, **solve),
+        "from half the size": learn("3 x 15, from half the size", half, CLASSIC, **solve),
+    }
+    if not quick:
+        for width in (30, 60):
+            spec = cn.Spec(width=width, depth=3, activation="tanh", output="sigmoid")
+            drawn[f"3 x {width}"] = learn(f"3 x {width}", image, spec, **solve)
+    numbers.add("variations", fits)
+    truth = {"black and white": grey}
+    titles = [f"{k}\n{cn.psnr(v, truth.get(k, image)):.1f} dB" for k, v in drawn.items()]
+    keep(out / "variations.png", cn.show(image, *drawn.values(), titles=["the picture", *titles]))
+    four_times(out, image, seconds, numbers)
+
+
+def four_times(out: Path, image: np.ndarray, seconds: float, numbers: Any) -> None:
+    """Show a quarter of the size, draw the whole, and compare it with bicubic interpolation."""
+    height, width = (4 * (side // 4) for side in image.shape[:2])
+    image = image[:height, :width]
+    small = cn.read_image(image, downscale=4)
+    fits = {
+        "default": race(partial(cn.fitting, small, seconds=seconds)),
+        "3 x 15, least squares": race(
+            partial(cn.fitting, small, "lenna", trainer="least_squares", seconds=seconds)
+        ),
+    }
+    drawn = {name: cn.render(shots[-1].net, (height, width)) for name, shots in fits.items()}
+    drawn["bicubic"] = resized(small, (height, width), Image.Resampling.BICUBIC)
+    reached = {name: cn.psnr(large, image) for name, large in drawn.items()}
+    numbers.add("four times", fits, full_size_psnr=reached)
+    part = (slice(height // 4, height * 5 // 8), slice(width // 4, width * 5 // 8))
+    figure = cn.show(
+        image[part],
+        *(large[part] for large in drawn.values()),
+        titles=["never seen", *(f"{name}\n{db:.2f} dB" for name, db in reached.items())],
         columns=4,
     )
-    keep(args.out / "side_by_side.png", figure)
+    keep(out / "four_times.png", figure)
+
+
+def breeding(out: Path, image: np.ndarray, seconds: float, numbers: Any, quick: bool) -> None:
+    """Film populations at work on a small picture: the best of each generation."""
+    small = cn.read_image(image, max_side=32 if quick else 64)
+    breeds = {
+        "breeding alone": cn.genetic(),
+        "last layer solved": cn.genetic(solve_last=True),
+        "with steps of Adam": cn.genetic(individuals=8, elites=4, gradient_steps=50),
+    }
     fits = {
-        f"the default, {counts[1]}": large,
-        f"3 x 15 tanh, least squares, {solved[-1].step:,} steps": solved,
-        f"3 x 15 tanh, iRprop-, {small[-1].step:,} steps": small,
-        f"3 x 15 tanh in FANN, its Rprop, {len(original_tool):,} steps": original_tool,
+        name: race(partial(cn.fitting, small, "lenna", trainer=trainer, seconds=seconds))
+        for name, trainer in list(breeds.items())[: 1 if quick else None]
     }
-    curve(args.out / "curve.png", {label: shots for label, shots in fits.items() if shots})
-    racers = {
-        f"3 x 15: {counts[0]}, Rprop": small,
-        "3 x 15, least squares": solved,
-        f"default: {counts[1]}": large,
-    }
-    film_race(args.out / "learning.mp4", racers, frames=60 if args.quick else 125)
+    numbers.add("breeding", fits)
+    curve(out / "breeding.png", fits)
+    film_race(out / "breeding.mp4", fits, height=256, frames=30 if quick else 125)
 
 
-def network(shots: list[cn.Snapshot]) -> cn.CoordNet:
+PARTS: dict[str, Callable[..., None]] = {
+    "as it was": as_it_was,
+    "trainers": trainers,
+    "variations": variations,
+    "breeding": breeding,
+}
+
+
+def network(shots: Shots) -> cn.CoordNet:
     net = shots[-1].net
     assert isinstance(net, cn.CoordNet)  # a snapshot may also hold somebody's own module
     return net
@@ -105,7 +204,6 @@ def fann(image: np.ndarray, like: cn.CoordNet, seconds: float) -> list[cn.Snapsh
         taken = time.perf_counter() - began
         psnr = float(-10 * np.log10(error))
         shots.append(cn.Snapshot(len(shots) + 1, taken, error, psnr, None, like))
-    print(f"FANN: {shots[-1].psnr:.1f} dB after {len(shots):,} steps, {seconds:.0f} s")
     return shots
 
 
