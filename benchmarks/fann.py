@@ -72,6 +72,7 @@ def _typed(lib: ctypes.CDLL) -> ctypes.CDLL:
         ("fann_set_weight_array", None, [c_void_p, POINTER(_Connection), c_uint]),
         ("fann_set_training_algorithm", None, [c_void_p, ctypes.c_int]),
         ("fann_set_train_error_function", None, [c_void_p, ctypes.c_int]),
+        ("fann_set_rprop_delta_zero", None, [c_void_p, c_float]),
         ("fann_set_activation_function_hidden", None, [c_void_p, ctypes.c_int]),
         ("fann_set_activation_function_output", None, [c_void_p, ctypes.c_int]),
         ("fann_set_activation_steepness_hidden", None, [c_void_p, c_float]),
@@ -136,6 +137,7 @@ class Fann:
         error: ``"tanh"`` is FANN's default: it drives large errors harder; ``"linear"`` is
             the gradient of the squared error.
         stepwise: Approximate the curves by straight lines.
+        first_step: Rprop's; FANN's own is 0.1.
 
     >>> if not why_missing():
     ...     net = Fann([(np.zeros((3, 2)), np.zeros(3))])
@@ -151,6 +153,7 @@ class Fann:
         output: Literal["tanh", "sigmoid"] = "sigmoid",
         error: Literal["tanh", "linear"] = "tanh",
         stepwise: bool = False,
+        first_step: float = 0.1,
     ):
         self._lib = lib = load()
         tables = [np.column_stack([np.asarray(w), np.asarray(b)]) for w, b in layers]
@@ -162,6 +165,7 @@ class Fann:
             raise MemoryError(msg)
         lib.fann_set_training_algorithm(self._net, _RPROP)
         lib.fann_set_train_error_function(self._net, _ERRORS[error])
+        lib.fann_set_rprop_delta_zero(self._net, first_step)
         for where, curve in (("hidden", hidden), ("output", output)):
             number, steepness = _CURVES[curve]
             set_curve = getattr(lib, f"fann_set_activation_function_{where}")

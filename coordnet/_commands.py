@@ -255,7 +255,7 @@ def run_art(options: Namespace) -> Outcome:
     several = len(options.seeds) > 1
     folder = Path(options.output or ".") if several else None
     if folder is not None:
-        if folder.suffix and not folder.exists():
+        if folder.is_file() or folder.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp"):
             msg = f"{folder}: of several seeds a folder is made, and this is the name of a file"
             raise ValueError(msg)
         folder.mkdir(parents=True, exist_ok=True)

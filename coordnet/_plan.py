@@ -20,7 +20,7 @@ from ._nets import CoordNet, Spec, check_seed
 from ._presets import PRESETS, Preset, preset_for
 from ._problem import LOSSES, Problem, make_problem
 from ._problem import sampling as parse_sampling
-from .trainers import LeastSquares, as_trainer, least_squares
+from .trainers import Genetic, LeastSquares, Ridge, as_trainer, least_squares
 from .trainers import trainer as named_trainer
 from .trainers._gradient import Trainer
 
@@ -172,7 +172,7 @@ def make_budget(
 _SMALL = 5_000  # weights
 
 
-def _trainer(asked: Any, net: nnx.Module, preset: Preset) -> Trainer:
+def _trainer(asked: Any, net: nnx.Module, preset: Preset, plain: bool) -> Trainer:
     """Return the trainer: the preset's, one by name, one's own; or ``"auto"`` by the size."""
     if asked is None:
         return as_trainer(preset.trainer)
@@ -182,9 +182,31 @@ def _trainer(asked: Any, net: nnx.Module, preset: Preset) -> Trainer:
         return named_trainer(asked)
     weights = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(net, nnx.Param)))
     layers_alone = isinstance(net, CoordNet) and not net.tables
-    if layers_alone and weights <= _SMALL:
+    if plain and layers_alone and weights <= _SMALL:
         return least_squares()
     return as_trainer(preset.trainer)
+
+
+def _check_serves(chosen: Trainer, net: nnx.Module, plain: bool, sampling: str | None) -> None:
+    """Refuse a trainer that cannot do what is asked, before any work."""
+    solves = isinstance(chosen, Ridge) or (isinstance(chosen, Genetic) and chosen.solve_last)
+    if solves and not isinstance(net, CoordNet):
+        msg = f"a last layer is solved for in a CoordNet, got {type(net).__name__}"
+        raise TypeError(msg)
+    inner = chosen.trainer if isinstance(chosen, Ridge) else chosen
+    if isinstance(inner, LeastSquares):
+        if not plain:
+            msg = "least_squares() lowers the squared error, loss='l2', in dtype='float32' alone"
+            raise ValueError(msg)
+        if not inner.iterations and not isinstance(net, CoordNet):
+            msg = (
+                f"least_squares() solves for the layers of a CoordNet, got {type(net).__name__}; "
+                "least_squares(iterations=20) takes any module"
+            )
+            raise ValueError(msg)
+    if isinstance(inner, LeastSquares | Genetic) and sampling not in (None, "full"):
+        msg = f"{type(inner).__name__} draws samples of its own; leave out sampling={sampling!r}"
+        raise ValueError(msg)
 
 
 def _mesh() -> Mesh | None:
@@ -213,10 +235,9 @@ def make_plan(
         raise ValueError(msg)
     seed = check_seed(seed)
     start, preset = _network(net, init, image, seed)
-    chosen = _trainer(trainer, start, preset)
-    if isinstance(chosen, LeastSquares) and loss != "l2":
-        msg = f"least_squares() lowers the squared error alone; for loss={loss!r} take another"
-        raise ValueError(msg)
+    plain = loss == "l2" and dtype == "float32"
+    chosen = _trainer(trainer, start, preset, plain)
+    _check_serves(chosen, start, plain, sampling)
     text = sampling or chosen.sampling or preset.sampling
     if not isinstance(start, CoordNet):
         if dtype != "float32":

@@ -18,6 +18,7 @@ breeding    what he proposed: a population of networks, without any gradient, fi
     python examples/lenna.py [picture] [--seconds 20] [--parts "as it was,breeding"] [--quick]
 """
 
+import dataclasses
 import importlib
 import sys
 import time
@@ -43,9 +44,10 @@ def main() -> None:
     seconds = args.seconds or (0.4 if args.quick else 20.0)
     image = picture(args, "lenna.png", side=512, quick_side=96)
     numbers = Numbers()
-    for name in args.parts.split(","):
-        if name not in PARTS:
-            parser.error(f"--parts: no part {name!r}; there are {', '.join(PARTS)}")
+    parts = [name.strip() for name in args.parts.split(",")]
+    if unknown := [name for name in parts if name not in PARTS]:
+        parser.error(f"--parts: no part {unknown[0]!r}; there are {', '.join(PARTS)}")
+    for name in parts:
         print(f"-- {name}")
         PARTS[name](args.out, image, seconds, numbers, args.quick)
     numbers.write(args.out / "numbers.json")
@@ -119,7 +121,7 @@ def variations(out: Path, image: np.ndarray, seconds: float, numbers: Any, quick
     }
     if not quick:
         for width in (30, 60):
-            spec = cn.Spec(width=width, depth=3, activation="tanh", output="sigmoid")
+            spec = dataclasses.replace(CLASSIC, width=width)
             drawn[f"3 x {width}"] = learn(f"3 x {width}", image, spec, **solve)
     numbers.add("variations", fits)
     truth = {"black and white": grey}

@@ -47,11 +47,11 @@ def test_the_network_shown_is_the_best():
 
 def test_the_first_is_the_network_given_and_the_others_are_like_it():
     state, params, _ = started()
-    assert state.population.shape == (24, sum(v.size for v in jax.tree.leaves(params)))
+    assert state.elites.shape == (6, sum(v.size for v in jax.tree.leaves(params)))
     flat = jnp.concatenate([v.ravel() for v in jax.tree.leaves(params)])
-    np.testing.assert_array_equal(state.population[0], flat)
+    np.testing.assert_array_equal(state.elites[0], flat)
     # shuffled, signs drawn anew: the same sizes in another order
-    for other in state.population[1:4]:
+    for other in state.elites[1:4]:
         np.testing.assert_array_equal(np.sort(np.abs(other)), np.sort(np.abs(flat)))
         assert not np.array_equal(other, flat)
 
@@ -62,8 +62,8 @@ def test_each_weight_of_a_child_is_one_of_two_parents():
     trainer = Genetic(individuals=40, elites=4, points=1024, sigma=1e-30)
     state, params, problem = started(trainer)
     after, _, _ = STEP(trainer, state, params, problem)
-    parents = np.asarray(state.population[:4])
-    for child in np.where(np.abs(after.population) < 1e-28, 0, after.population):
+    parents = np.asarray(state.elites[:4])
+    for child in np.where(np.abs(after.elites) < 1e-28, 0, after.elites):
         if (child == parents).all(axis=1).any():
             continue
         from_whom = [set(np.flatnonzero(parents[:, i] == child[i])) for i in range(child.size)]
@@ -72,23 +72,30 @@ def test_each_weight_of_a_child_is_one_of_two_parents():
 
 
 def test_mutations_inherit_their_deviation_and_vary_it():
-    trainer = Genetic(individuals=500, elites=100, points=64, sigma=0.1)
-    state, params, problem = started(trainer, Spec(width=2, depth=1))
-    after, _, _ = STEP(trainer, state, params, problem)
-    logs = np.log(np.asarray(after.sigmas) / 0.1)
-    children = logs[logs != 0]
-    assert len(children) >= 380
+    trainer = Genetic(sigma=0.1)
+    state, _, _ = started(trainer, Spec(width=2, depth=1))
+    keys = jax.random.split(jax.random.key(3), 500)
+    _, _, sigmas = jax.jit(jax.vmap(trainer._child, (0, None)))(keys, state)
+    logs = np.log(np.asarray(sigmas) / 0.1)
     # normal of deviation 0.6: the bounds are some five of its standard errors
-    assert children.mean() == pytest.approx(0.0, abs=0.16)
-    assert children.std() == pytest.approx(0.6, abs=0.12)
+    assert logs.mean() == pytest.approx(0.0, abs=0.14)
+    assert logs.std() == pytest.approx(0.6, abs=0.1)
+
+
+def test_a_deviation_has_a_least():
+    trainer = Genetic(sigma=0.1)
+    state, _, _ = started(trainer, Spec(width=2, depth=1))
+    state = state._replace(sigmas=0 * state.sigmas)
+    *_, sigma = trainer._child(jax.random.key(3), state)
+    assert sigma == pytest.approx(0.001)
 
 
 def test_one_that_became_no_number_does_not_breed():
     state, params, problem = started()
-    state = state._replace(population=state.population.at[1].set(jnp.nan))
+    state = state._replace(elites=state.elites.at[1].set(jnp.nan))
     after, moved, info = STEP(SMALL, state, params, problem)
     assert np.isfinite(info["loss"])
-    assert np.isfinite(np.asarray(after.population[0])).all()
+    assert np.isfinite(np.asarray(after.elites[0])).all()
     assert all(np.isfinite(np.asarray(v)).all() for v in jax.tree.leaves(moved))
 
 
@@ -96,16 +103,25 @@ def test_solving_the_last_layer_learns_more_in_as_many_generations():
     spec = Spec(width=12, depth=2, activation="tanh", output="sigmoid")
     solving = genetic(individuals=24, elites=6, points=1024, solve_last=True)
     assert fit(solving, spec, steps=15).fitted.psnr > fit(net=spec, steps=15).fitted.psnr + 2
-    with pytest.raises(TypeError, match="in a CoordNet, got Mine"):
-        fit(solving, Mine(), steps=1)
+
+
+@pytest.mark.parametrize("points", [16, 512])
+def test_a_last_layer_that_overfits_its_sample_or_has_no_solution_is_not_taken(points):
+    # 129 unknowns a channel: of 16 pixels there are many solutions, of 512 smooth features
+    # float32 may find none
+    spec = Spec(width=128, depth=3, activation="tanh")
+    small = genetic(individuals=8, elites=3, points=points, solve_last=True)
+    shots = list(cn.fitting(IMAGE, spec, trainer=small, steps=5, every=1))
+    assert all(np.isfinite(shot.loss) for shot in shots)
+    assert shots[-1].psnr > shots[0].psnr - 1
 
 
 def test_a_stride_is_gone_again():
     state, params, problem = started()
     after, _, _ = STEP(SMALL, state, params, problem)
     # the elites keep theirs, zero; a child's leads from a parent, an elite, to the child
-    parents = np.asarray(state.population[: SMALL.elites])
-    for one, stride in zip(np.asarray(after.population), np.asarray(after.strides), strict=True):
+    parents = np.asarray(state.elites[: SMALL.elites])
+    for one, stride in zip(np.asarray(after.elites), np.asarray(after.strides), strict=True):
         if not stride.any():
             assert (one == parents).all(axis=1).any()
         else:

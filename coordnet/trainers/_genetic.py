@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from .._calls import check_positive
 from ._ridge import solved_on
 
-_MOST_VALUES = 2**29  # weights of a whole population: 2 GB
+_MOST_VALUES = 2**31  # of a whole population: 8.6 GB in float32
 _SPREAD = 0.6  # of a child's deviation about its parent's, in its logarithm
 # Of the first deviation: without a least one it falls to nothing, for small changes survive the
 # noise of samples best (18.8 against 19.5 dB, 9000 generations on 64x64 pixels).
@@ -20,11 +20,11 @@ _LEAST = 0.01
 
 
 class GeneticState(NamedTuple):
-    """A population, best first: weights, the strides that led there, deviations of mutations."""
+    """The elites, best first: weights, the strides that led there, deviations of mutations."""
 
-    population: Float[Array, "individuals weights"]
-    strides: Float[Array, "individuals weights"]
-    sigmas: Float[Array, " individuals"]
+    elites: Float[Array, "elites weights"]
+    strides: Float[Array, "elites weights"]
+    sigmas: Float[Array, " elites"]
     key: PRNGKeyArray
     steps: Int[Array, ""]
 
@@ -45,8 +45,8 @@ class Genetic:
         elites: How many live on and breed.
         points: Pixels that a generation is measured on.
         sigma: The mutations' deviation to begin with.
-        solve_last: Give each child the last layer that fits the sample best, in closed form
-            and still without a gradient; for a CoordNet.
+        solve_last: Give each the last layer that fits a sample best, in closed form and
+            still without a gradient, where it is better on another; for a CoordNet.
         gradient_steps: Steps of Adam that each child learns before it is measured: a hybrid.
         rate: Adam's.
         sampling: The picture is laid out by chunks.
@@ -65,13 +65,16 @@ class Genetic:
     sampling: str | None = "full"
 
     def init(self, params: Any, key: PRNGKeyArray) -> GeneticState:
-        """Return a population of the weights given and others of the same distribution."""
+        """Return the weights given, and elites beside them of the same distribution."""
         flat, _ = ravel_pytree(params)
-        if self.individuals * flat.size > _MOST_VALUES:
+        # of each weight six copies (parents, children, strides, moments); of each pixel what
+        # comes out of a few dozen units
+        values = self.individuals * (6 * flat.size + 64 * self.points)
+        if values > _MOST_VALUES:
             msg = (
-                f"a population of {self.individuals:,} networks of {flat.size:,} weights takes "
-                f"{4 * self.individuals * flat.size / 1e9:,.0f} GB; make it smaller, or fit by "
-                "gradients: trainer=None"
+                f"a population of {self.individuals:,} networks of {flat.size:,} weights, measured "
+                f"on {self.points:,} pixels, takes {4 * values / 1e9:,.0f} GB; make it smaller, "
+                "or fit by gradients: trainer=None"
             )
             raise ValueError(msg)
         key, drawn = jax.random.split(key)
@@ -87,40 +90,42 @@ class Genetic:
             ]
             return ravel_pytree(jax.tree.unflatten(tree, shuffled))[0]
 
-        others: Array = jax.lax.map(another, jax.random.split(drawn, self.individuals - 1))
-        population = jnp.concatenate([flat[None], others])
-        return GeneticState(
-            population,
-            jnp.zeros_like(population),
-            jnp.full((self.individuals,), self.sigma),
-            key,
-            jnp.zeros((), jnp.int32),
-        )
+        others: Array = jax.lax.map(another, jax.random.split(drawn, self.elites - 1))
+        elites = jnp.concatenate([flat[None], others])
+        sigmas = jnp.full((self.elites,), self.sigma)
+        return GeneticState(elites, jnp.zeros_like(elites), sigmas, key, jnp.zeros((), jnp.int32))
 
     def step(
         self, state: GeneticState, params: Any, problem: Any
     ) -> tuple[GeneticState, Any, dict[str, Array]]:
-        """Breed a generation, measure it beside its elites, and sort it."""
+        """Breed a generation, measure it beside its elites, and keep the best."""
         _, unravel = ravel_pytree(params)
-        key, kb, kl, km = jax.random.split(state.key, 4)
-        count = self.individuals - self.elites
+        key, kb, kl, ks, km = jax.random.split(state.key, 5)
         children, origins, sigmas = jax.vmap(self._child, (0, None))(
-            jax.random.split(kb, count), state
+            jax.random.split(kb, self.individuals - self.elites), state
         )
         if self.gradient_steps:
             children = self._learnt(children, unravel, problem, kl)
-        batch = problem.part(km, jnp.int32(0), jnp.int32(1), self.points)
-        population = jnp.concatenate([state.population[: self.elites], children])
-        if self.solve_last:  # of the elites too: theirs are of other samples
-            solve = jax.vmap(lambda w: ravel_pytree(solved_on(unravel(w), problem, batch))[0])
-            population = jnp.asarray(solve(population))
-            children = population[self.elites :]
-        strides = jnp.concatenate([state.strides[: self.elites], children - origins])
-        sigmas = jnp.concatenate([state.sigmas[: self.elites], sigmas])
-        losses = jax.vmap(lambda w: problem.loss_on(unravel(w), batch))(population)
-        order = jnp.argsort(jnp.where(jnp.isfinite(losses), losses, jnp.inf))
-        after = GeneticState(population[order], strides[order], sigmas[order], key, state.steps + 1)
-        return after, unravel(after.population[0]), {"loss": losses[order[0]]}
+        population = jnp.concatenate([state.elites, children])
+        batch = self._pixels(problem, km)
+
+        def losses_of(weights):
+            return jax.vmap(lambda w: problem.loss_on(unravel(w), batch))(weights)
+
+        losses = losses_of(population)
+        if self.solve_last:
+            sample = self._pixels(problem, ks)  # others than those that judge the solution
+            solve = jax.vmap(lambda w: ravel_pytree(solved_on(unravel(w), problem, sample))[0])
+            solved = jnp.asarray(solve(population))
+            found = losses_of(solved)
+            better = found < losses  # not so where there is no solution: NaN
+            population = jnp.where(better[:, None], solved, population)
+            losses = jnp.where(better, found, losses)
+        strides = jnp.concatenate([state.strides, population[self.elites :] - origins])
+        sigmas = jnp.concatenate([state.sigmas, sigmas])
+        best = jnp.argsort(jnp.where(jnp.isfinite(losses), losses, jnp.inf))[: self.elites]
+        after = GeneticState(population[best], strides[best], sigmas[best], key, state.steps + 1)
+        return after, unravel(after.elites[0]), {"loss": losses[best[0]]}
 
     def shown(self, state: GeneticState, params: Any) -> Any:
         """Return ``params``: the best of the last generation."""
@@ -132,13 +137,17 @@ class Genetic:
         # the better of the elites are drawn more often
         a, b = jnp.minimum(*jax.random.randint(kp, (2, 2), 0, self.elites))
         a, b = jnp.minimum(a, b), jnp.maximum(a, b)
-        size = state.population.shape[1]
-        one, other = state.population[a], state.population[b]
+        size = state.elites.shape[1]
+        one, other = state.elites[a], state.elites[b]
         child = jnp.where(jax.random.bernoulli(kx, 0.5, (size,)), one, other)
         child = child + jax.random.uniform(kf) * state.strides[a]
         sigma = state.sigmas[a] * jnp.exp(_SPREAD * jax.random.normal(ks))
         sigma = jnp.maximum(sigma, _LEAST * self.sigma)
         return child + sigma * jax.random.normal(kn, (size,)), one, sigma
+
+    def _pixels(self, problem, key):
+        points = min(self.points, problem.size[0] * problem.size[1])
+        return problem.part(key, jnp.int32(0), jnp.int32(1), points)
 
     def _learnt(self, children, unravel, problem, key):
         """Return the children after some steps of Adam, all on the same pixels."""
@@ -146,7 +155,7 @@ class Genetic:
 
         def learn(carry, k):
             children, state = carry
-            batch = problem.part(k, jnp.int32(0), jnp.int32(1), self.points)
+            batch = self._pixels(problem, k)
             slope = jax.vmap(jax.grad(lambda w: problem.loss_on(unravel(w), batch)))
             moves, state = rule.update(slope(children), state)
             return (optax.apply_updates(children, moves), state), None

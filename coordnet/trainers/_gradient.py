@@ -127,11 +127,20 @@ def adam(
         warmup: Steps over which the rate rises from 0.
         per_layer: Divide each layer's rate by sqrt(fan_in + 1).
 
+    Raises:
+        ValueError: A number is out of range, or a schedule is given ``warmup``.
+
     >>> adam(1e-3) is adam(rate=0.001, average=16)
     True
     """
     if not callable(rate):
         check_positive(rate=rate)
+    if not (0 <= b1 < 1 and 0 <= b2 < 1 and average >= 0 and warmup >= 0):
+        msg = (
+            "adam() needs b1 and b2 in [0, 1), average and warmup of at least 0, got "
+            f"b1={b1!r}, b2={b2!r}, average={average!r}, warmup={warmup!r}"
+        )
+        raise ValueError(msg)
     if warmup and callable(rate):
         msg = "`warmup` goes with a constant rate; give the schedule its own"
         raise ValueError(msg)
@@ -157,7 +166,6 @@ def _adam(
     return Gradient(optax.chain(*parts), average=average)
 
 
-@lru_cache(maxsize=64)
 def lbfgs(*, memory: int = 20, points: int | None = None) -> Gradient:
     """Return optax's L-BFGS with its line search inside the compiled loop.
 
@@ -165,9 +173,18 @@ def lbfgs(*, memory: int = 20, points: int | None = None) -> Gradient:
         memory: Steps whose gradients are remembered.
         points: Fit a fixed sample of so many pixels; the full picture when missing.
 
+    Raises:
+        ValueError: A number is below 1.
+
     >>> lbfgs().sampling, lbfgs(points=65536).sampling
     ('full', 'pixels(points=65536)')
     """
+    check_positive(memory=memory, points=1 if points is None else points)
+    return _lbfgs(memory, points)
+
+
+@lru_cache(maxsize=64)
+def _lbfgs(memory: int, points: int | None) -> Gradient:
     sampling = "full" if points is None else f"pixels(points={points})"
     return Gradient(optax.lbfgs(memory_size=memory), sampling=sampling, fixed=True)
 

@@ -40,10 +40,9 @@ class LeastSquaresState(NamedTuple):
 
 
 class _Sample(NamedTuple):
-    """The sum of squares at some weights, its gradient, and how to solve for a step."""
+    """The sum of squares at some weights, and how to solve for a step from there."""
 
     squares: Float[Array, ""]
-    gradient: Float[Array, " weights"]
     solve: Callable[[Float[Array, ""]], tuple[Array, Array]]
     """Of a damping: the step, and what the squares should fall by."""
 
@@ -111,8 +110,10 @@ class LeastSquares:
         count = jnp.minimum(state.parts, whole)
 
         squares = _Products(problem, flat, unravel, drawn, count).squares
-        make = _by_conjugate_gradients if self.iterations else _by_cholesky
-        sample = make(problem, params, drawn, count, self.iterations)
+        if self.iterations:
+            sample = _by_conjugate_gradients(problem, params, drawn, count, self.iterations)
+        else:
+            sample = _by_cholesky(problem, params, drawn, count)
 
         def attempt(carry):
             trials, damping, growth, *_ = carry
@@ -153,7 +154,7 @@ class LeastSquares:
         return params
 
 
-def _by_cholesky(problem, params, key, count, iterations) -> _Sample:
+def _by_cholesky(problem, params, key, count) -> _Sample:
     """Solve with the normal matrix, added up part by part, of up to ``_MATRIX`` parts.
 
     A larger sample is solved by conjugate gradients, for which the matrix of the smaller one
@@ -193,7 +194,6 @@ def _by_cholesky(problem, params, key, count, iterations) -> _Sample:
             move, _ = jax.scipy.sparse.linalg.cg(
                 lambda v: products.normal(v) + damping * scale * v,
                 -gradient,
-                x0=near(-gradient),
                 M=near,
                 maxiter=_REFINEMENTS,
                 tol=1e-2,
@@ -203,7 +203,7 @@ def _by_cholesky(problem, params, key, count, iterations) -> _Sample:
         move = jax.lax.cond(count > dense, iterated, exact)
         return move, move @ (damping * scale * move - gradient)
 
-    return _Sample(squares, gradient, solve)
+    return _Sample(squares, solve)
 
 
 class _Products(NamedTuple):
@@ -267,7 +267,7 @@ def _by_conjugate_gradients(problem, params, key, count, iterations) -> _Sample:
         # of an approximate solution: from its own curvature
         return move, -(2 * gradient @ move + move @ products.normal(move))
 
-    return _Sample(squares, gradient, solve)
+    return _Sample(squares, solve)
 
 
 def _matrix_parts(weights: int) -> int:

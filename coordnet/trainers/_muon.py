@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import optax
 
+from .._calls import check_positive
 from .._nets import tensor_name
 from ._gradient import Gradient
 
@@ -23,7 +24,6 @@ def _kinds(params: Any) -> Any:
     )
 
 
-@lru_cache(maxsize=64)
 def muon(rate: float = 0.02, *, adam_rate: float = 1e-3, average: float = 16.0) -> Gradient:
     """Return Muon for the matrices between hidden layers, with Adam for all other weights.
 
@@ -35,9 +35,21 @@ def muon(rate: float = 0.02, *, adam_rate: float = 1e-3, average: float = 16.0) 
         adam_rate: Of all else.
         average: See :class:`Gradient`.
 
-    >>> muon(0.02) is muon(0.02)
+    Raises:
+        ValueError: A rate is not above 0, or ``average`` below 0.
+
+    >>> muon() is muon(0.02)
     True
     """
+    check_positive(rate=rate, adam_rate=adam_rate)
+    if average < 0:
+        msg = f"average must be at least 0, got {average!r}"
+        raise ValueError(msg)
+    return _muon(rate, adam_rate, average)
+
+
+@lru_cache(maxsize=64)
+def _muon(rate: float, adam_rate: float, average: float) -> Gradient:
     hidden = optax.contrib.muon(
         rate, muon_weight_dimension_numbers=lambda tree: jax.tree.map(lambda _: _OUT_IN, tree)
     )

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from .._calls import check_positive
 from ._gradient import Gradient
 
 RpropVariant = Literal["irprop-", "irprop+", "rprop-", "rprop+"]
@@ -112,9 +113,16 @@ def rprop(
 
     The same numbers give the same object.
 
+    Raises:
+        ValueError: A size is not above 0, ``grow`` below 1, or ``shrink`` not in (0, 1].
+
     >>> rprop() is rprop(0.01)
     True
     """
+    check_positive(size=size, smallest=smallest, largest=largest, grow=grow, shrink=shrink)
+    if grow < 1 or shrink > 1:
+        msg = f"grow must be at least 1 and shrink at most 1, got {grow!r} and {shrink!r}"
+        raise ValueError(msg)
     return _rprop(size, variant, grow, shrink, smallest, largest)
 
 
@@ -203,13 +211,21 @@ def scale_by_sarprop(
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-@lru_cache(maxsize=64)
 def sarprop(*, size: float = 0.01, temperature: float = 0.015, decay: float = 0.01) -> Gradient:
     """Return the SARPROP trainer on the full picture; see :func:`scale_by_sarprop`.
 
-    >>> sarprop().sampling
-    'full'
+    Raises:
+        ValueError: A number is not above 0.
+
+    >>> sarprop() is sarprop(size=0.01)
+    True
     """
+    check_positive(size=size, temperature=temperature, decay=decay)
+    return _sarprop(size, temperature, decay)
+
+
+@lru_cache(maxsize=64)
+def _sarprop(size: float, temperature: float, decay: float) -> Gradient:
     rule = scale_by_sarprop(size, temperature=temperature, decay=decay)
     return Gradient(rule, sampling="full")
 
@@ -259,11 +275,19 @@ def scale_by_quickprop(rate: float = 0.5, *, most: float = 1.75) -> optax.Gradie
     return optax.GradientTransformation(init, update)
 
 
-@lru_cache(maxsize=64)
 def quickprop(*, rate: float = 0.5, most: float = 1.75) -> Gradient:
     """Return the Quickprop trainer on the full picture; see :func:`scale_by_quickprop`.
 
-    >>> quickprop().sampling
-    'full'
+    Raises:
+        ValueError: A number is not above 0.
+
+    >>> quickprop() is quickprop(rate=0.5)
+    True
     """
+    check_positive(rate=rate, most=most)
+    return _quickprop(rate, most)
+
+
+@lru_cache(maxsize=64)
+def _quickprop(rate: float, most: float) -> Gradient:
     return Gradient(scale_by_quickprop(rate, most=most), sampling="full")
