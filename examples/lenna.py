@@ -39,12 +39,13 @@ CLASSIC = cn.Spec(width=15, depth=3, activation="tanh", output="sigmoid", coordi
 
 def main() -> None:
     parser = options(__file__, __doc__, seconds=20)
-    parser.add_argument("--parts", default=",".join(PARTS), help="some of them (%(default)s)")
+    parser.add_argument("--parts", help="some of them; --quick has the first two unless told")
     args = parser.parse_args()
     seconds = args.seconds or (0.4 if args.quick else 20.0)
     image = picture(args, "lenna.png", side=512, quick_side=96)
     numbers = Numbers()
-    parts = [name.strip() for name in args.parts.split(",")]
+    asked = args.parts.split(",") if args.parts else list(PARTS)[: 2 if args.quick else None]
+    parts = [name.strip() for name in asked]
     if unknown := [name for name in parts if name not in PARTS]:
         parser.error(f"--parts: no part {unknown[0]!r}; there are {', '.join(PARTS)}")
     for name in parts:
@@ -69,7 +70,7 @@ def as_it_was(out: Path, image: np.ndarray, seconds: float, numbers: Any, quick:
     titles = [f"{label}\n{shots[-1].psnr:.1f} dB" for label, shots in list(fits.items())[:2]]
     drawn = [cn.render(shots[-1].net) for shots in (today, ours)]
     keep(out / "pictures.png", cn.show(image, *drawn, titles=["the picture", *titles]))
-    film_race(out / "learning.mp4", dict(list(fits.items())[:2]), frames=40 if quick else 125)
+    film_race(out / "learning.mp4", dict(list(fits.items())[:2]), frames=25 if quick else 125)
 
 
 def trainers(out: Path, image: np.ndarray, seconds: float, numbers: Any, quick: bool) -> None:
@@ -87,7 +88,7 @@ def trainers(out: Path, image: np.ndarray, seconds: float, numbers: Any, quick: 
         "genetic": {"trainer": cn.genetic()},
         "genetic + gradient": {"trainer": cn.genetic(individuals=8, elites=4, gradient_steps=50)},
     }
-    chosen = list(methods.items())[: 3 if quick else None]
+    chosen = list(methods.items())[: 2 if quick else None]
     fits = {
         name: race(partial(cn.fitting, image, "lenna", seconds=seconds, **how))
         for name, how in chosen

@@ -102,7 +102,7 @@ def wide_against_deep(
     )
     keep(out / "wide_against_deep.png", figure)
     curve(out / "curve.png", racers)
-    film_race(out / "learning.mp4", racers, min(side, 400), frames=30 if side < 400 else 125)
+    film_race(out / "learning.mp4", racers, min(side, 400), frames=20 if side < 400 else 125)
 
 
 def masks_for(image: np.ndarray) -> dict[str, np.ndarray]:
