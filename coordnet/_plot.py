@@ -60,7 +60,10 @@ def show(
     shapes = [p.shape[0] / p.shape[1] for p in pictures]
     tall = [max(shapes[r * columns : (r + 1) * columns]) for r in range(rows)]
     wide = min(_WIDEST / columns, _TALLEST / max(tall))
-    heights = [wide * t + 0.3 for t in tall]  # inches, with the title's
+    lines = [1 + title.count("\n") for title in titles]
+    most = [max(lines[r * columns : (r + 1) * columns]) for r in range(rows)]
+    # inches, with the titles': a line is 0.2 high, the gap below it 0.1
+    heights = [wide * t + 0.1 + 0.2 * n for t, n in zip(tall, most, strict=True)]
     figure, axes = _subplots(columns, (wide * columns, sum(heights)), heights)
     for axis in axes:
         axis.set_axis_off()
@@ -69,6 +72,7 @@ def show(
         axis.set_title(title)
     for axis in axes[len(pictures) :]:
         axis.remove()
+    figure.draw_without_rendering()  # matplotlib's layout finds its place at the second drawing
     return _shown(figure)
 
 

@@ -22,6 +22,18 @@ def test_pictures_of_every_kind_stand_in_rows(tmp_path):
     assert (tmp_path / "figure.png").stat().st_size > 0
 
 
+@pytest.mark.parametrize("columns", [1, 2, 4])
+def test_titles_of_several_lines_are_all_in_the_figure(columns):
+    titles = ["one", "one\ntwo", "one\ntwo\nthree", "one"]
+    figure = show(*[np.zeros((20, 20, 3))] * 4, titles=titles, columns=columns)
+    figure.draw_without_rendering()
+    for axis in figure.axes:
+        box = axis.title.get_window_extent()
+        assert box.y1 <= figure.bbox.y1 + 1  # pixel
+        others = [other.get_window_extent() for other in figure.axes if other is not axis]
+        assert not any(box.overlaps(other) for other in others)
+
+
 def test_grey_is_grey_and_its_range_is_fixed():
     (axis,) = show(np.full((4, 4, 1), 0.5, np.float32), titles=["grey"]).axes
     (drawn,) = axis.get_images()
