@@ -116,6 +116,13 @@ def test_a_last_layer_that_overfits_its_sample_or_has_no_solution_is_not_taken(p
     assert shots[-1].psnr > shots[0].psnr - 1
 
 
+def test_solving_wide_last_layers_comes_to_an_end():
+    # two batches of systems at once once waited on each other forever, within 50 generations
+    spec = Spec(width=128, depth=3, activation="tanh")
+    small = genetic(individuals=8, elites=3, points=512, solve_last=True)
+    assert fit(small, spec, steps=60).fitted.steps == 60
+
+
 def test_a_stride_is_gone_again():
     state, params, problem = started()
     after, _, _ = STEP(SMALL, state, params, problem)

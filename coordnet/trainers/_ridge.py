@@ -96,13 +96,22 @@ def solved_on(params: Any, problem: Any, batch: Any) -> Any:
         layer = jnp.full((target.shape[0], x.shape[0]), jnp.nan)
         for share in _RIDGES:
             matrix = squares + share * unit
-            closer = jax.scipy.linalg.solve(matrix, x @ target.T, assume_a="pos").T
+            closer = _solution(matrix, x @ target.T).T
             layer = jnp.where(jnp.isfinite(closer).all(), closer, layer)
     new = {
         f"layers.{net.spec.depth}.{n}": v
         for n, v in (("weight", layer[:, :-1]), ("bias", layer[:, -1]))
     }
     return jax.tree.map_with_path(lambda path, leaf: new.get(tensor_name(path), leaf), params)
+
+
+# One system after another under `vmap`: jaxlib 0.10.2 shares a batch of systems among the threads
+# that run the program and then waits on one of them for the others, so that two batches at once,
+# or one on a single thread, wait forever. A single system is solved where it is.
+@jax.custom_batching.sequential_vmap
+def _solution(matrix: Array, right: Array) -> Array:
+    """Return the solution of ``matrix @ y = right``, NaN if ``matrix`` is not positive."""
+    return jax.scipy.linalg.solve(matrix, right, assume_a="pos")
 
 
 def ridge(trainer: Trainer | optax.GradientTransformation, *, every: int = 0) -> Ridge:
