@@ -61,12 +61,16 @@ class Figure(NamedTuple):
 
 
 class Section(NamedTuple):
-    """A table: a title, what was done, its rows, and the promised figures among them."""
+    """A table: a title, what was done, its rows, and the promised figures among them.
+
+    ``courses``: what to draw beside it, ``[seconds, dB]`` by the name of a line.
+    """
 
     title: str
     note: str
     rows: list[Row]
     figures: list[Figure]
+    courses: dict[str, list[list[float]]] = {}  # noqa: RUF012, never changed
 
 
 # --- clocks ---------------------------------------------------------------------------
@@ -252,6 +256,10 @@ def main(script: str, about: str, sections: dict[str, Callable[..., Section]], u
             "figures": [
                 {k: rounded(v) for k, v in figure._asdict().items()} for figure in part.figures
             ],
+            "courses": {
+                what: [[rounded(v) for v in point] for point in points]
+                for what, points in part.courses.items()
+            },
         }
         keep(path, name, section, smoke)
     print(f"\nkept in {path}")

@@ -78,6 +78,38 @@ def figures(results: dict[str, dict[str, Any]]) -> str:
     return table(rows) if rows else "Nothing was measured yet."
 
 
+def drawings(results: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the sections with courses to draw, by the name of the picture."""
+    return {
+        f"{stem}-{name}.png": section
+        for stem, whole in results.items()
+        for name, section in whole["sections"].items()
+        if section.get("courses")
+    }
+
+
+def draw(section: dict[str, Any], path: Path) -> None:
+    """Draw PSNR against seconds, the best line first in the legend."""
+    import matplotlib.pyplot as plt
+
+    fig, axes = plt.subplots(figsize=(9, 5.5), layout="constrained")
+    colours = plt.get_cmap("tab20").colors  # type: ignore[attr-defined]
+    lines = sorted(section["courses"].items(), key=lambda line: -line[1][-1][1])
+    for i, (what, points) in enumerate(lines):
+        seconds, values = zip(*points, strict=True)
+        label = f"{what}: {values[-1]:.1f} dB"
+        axes.plot(seconds, values, label=label, color=colours[i % len(colours)])
+    axes.set(xscale="log", xlabel="seconds, compilation apart", ylabel="PSNR, dB")
+    axes.set_title(f"{section['title']} (one seed)")
+    # what lies far below the rest would flatten it
+    ends = [points[-1][1] for _, points in lines]
+    axes.set_ylim(bottom=min(ends) - 2)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")
+    fig.savefig(path, dpi=100)
+    plt.close(fig)
+
+
 def page(results: dict[str, dict[str, Any]]) -> str:
     """Return the whole page."""
     parts = [_PROSE, "## What was promised\n", figures(results), ""]
@@ -94,6 +126,8 @@ def page(results: dict[str, dict[str, Any]]) -> str:
             heading = f"### {name}. {section['title']} ({section['date']})"
             parts += [heading, "", *([section["note"], ""] if section["note"] else [])]
             parts += [table(section["rows"]), ""]
+            if section.get("courses"):
+                parts += [f"![{section['title']}: PSNR against seconds]({stem}-{name}.png)", ""]
     return "\n".join(parts)
 
 
@@ -122,6 +156,13 @@ def main() -> None:
     pages = {arguments.out: page(results)}
     if arguments.into:
         pages[arguments.into] = put_between(arguments.into.read_text(), figures(results))
+    for name, section in drawings(results).items():
+        path = arguments.out.parent / name
+        if not arguments.check:
+            draw(section, path)
+            print(f"wrote {path}")
+        elif not path.exists():
+            sys.exit(f"{path} is missing: run python benchmarks/readme.py")
     for path, text in pages.items():
         if not arguments.check:
             path.write_text(text)
