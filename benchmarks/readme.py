@@ -7,12 +7,14 @@
 """
 
 import argparse
+import hashlib
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from _tables import machine_line, table
+from PIL import Image
 
 _HERE = Path(__file__).resolve().parent
 _BEGIN, _END = "<!-- figures -->", "<!-- /figures -->"
@@ -88,11 +90,24 @@ def drawings(results: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     }
 
 
+def digest(section: dict[str, Any]) -> str:
+    """Return what tells a drawing of these courses from that of others."""
+    return hashlib.sha256(json.dumps(section["courses"]).encode()).hexdigest()
+
+
+def is_drawn(section: dict[str, Any], path: Path) -> bool:
+    """Return whether a picture shows these courses."""
+    if not path.exists():
+        return False
+    with Image.open(path) as found:
+        return found.info.get("Description") == digest(section)
+
+
 def draw(section: dict[str, Any], path: Path) -> None:
     """Draw PSNR against seconds, the best line first in the legend."""
     import matplotlib.pyplot as plt
 
-    fig, axes = plt.subplots(figsize=(9, 5.5), layout="constrained")
+    fig, axes = plt.subplots(figsize=(10, 5.5), layout="constrained")
     colours = plt.get_cmap("tab20").colors  # type: ignore[attr-defined]
     lines = sorted(section["courses"].items(), key=lambda line: -line[1][-1][1])
     for i, (what, points) in enumerate(lines):
@@ -106,7 +121,7 @@ def draw(section: dict[str, Any], path: Path) -> None:
     axes.set_ylim(bottom=min(ends) - 2)
     axes.grid(alpha=0.3)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")
-    fig.savefig(path, dpi=100)
+    fig.savefig(path, dpi=100, metadata={"Description": digest(section)})
     plt.close(fig)
 
 
@@ -161,8 +176,8 @@ def main() -> None:
         if not arguments.check:
             draw(section, path)
             print(f"wrote {path}")
-        elif not path.exists():
-            sys.exit(f"{path} is missing: run python benchmarks/readme.py")
+        elif not is_drawn(section, path):
+            sys.exit(f"{path} is missing or stale: run python benchmarks/readme.py")
     for path, text in pages.items():
         if not arguments.check:
             path.write_text(text)

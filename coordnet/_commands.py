@@ -312,6 +312,8 @@ def _asked(options: Namespace, shape: tuple[int, int, int]) -> dict[str, Any]:
     if all(asked[name] is None for name in ("steps", "seconds", "psnr", "patience")):
         asked["steps"] = preset.steps
     spec = dataclasses.replace(preset.spec(*shape), **parts)
+    if getattr(options, "trainer", None):  # whose sampling is its own
+        return asked | {"net": spec}
     return asked | {"net": spec, "trainer": preset.trainer, "sampling": preset.sampling}
 
 

@@ -22,6 +22,8 @@ from ._progress import progress_bar
 from ._run import Cadence, Fitted, Run, Snapshot
 from .trainers._gradient import Trainer
 
+_REMEDY = "a lower rate or more pixels a step may help"
+
 
 class DivergedWarning(RuntimeWarning):
     """The loss of a fit became infinite or no number.
@@ -31,10 +33,14 @@ class DivergedWarning(RuntimeWarning):
     """
 
 
-def _leaving(run: Run, shots: Iterator[Snapshot]) -> Iterator[Snapshot]:
-    """Yield the snapshots; a caller who leaves early leaves a checkpoint of that moment."""
+def _leaving(run: Run, shots: Iterator[Snapshot], *, all_of_them: bool) -> Iterator[Snapshot]:
+    """Yield the snapshots, or a warning of what diverged; who leaves early leaves a checkpoint."""
     try:
-        yield from shots
+        for shot in shots:
+            if run.stopped == "diverged" and not all_of_them:
+                said = f"the fit diverged at step {run.step}; {_REMEDY}"
+                return warnings.warn(said, DivergedWarning, stacklevel=2)  # where it was asked for
+            yield shot
     except (GeneratorExit, KeyboardInterrupt):
         run.save()
         raise
@@ -120,7 +126,8 @@ def fitting(
     """Fit a network to a picture, yielding a :class:`Snapshot` now and then.
 
     The loop is the caller's: draw, film, stop by ``break``. All budgets only choose the
-    step at which to stop, whichever comes first; the same seed gives the same weights.
+    step at which to stop, whichever comes first; the same seed gives the same weights. What
+    diverges ends with a :class:`DivergedWarning`.
 
     Args:
         image: ``(height, width, channels)`` floats in [0, 1].
@@ -133,8 +140,8 @@ def fitting(
         every: Steps between snapshots, or the steps themselves; about twice a second when
             missing. The last step always gives one.
         trainer: Any optax transformation or coordnet trainer; one by name, such as
-            ``"least_squares"``; ``"auto"`` is that for networks of layers alone with up to
-            5000 weights; the preset's when missing.
+            ``"least_squares"``; ``"auto"`` is that for tanh networks of up to 3000 weights,
+            and the preset's for all others; the preset's when missing.
         init: A fitted network to start from; its weights are copied.
         sampling: ``"full"``, ``"strips(points=8192)"`` or ``"pixels(points=8192)"``.
         loss: ``"l2"``, ``"l1"`` or ``"relative_l2"``.
@@ -155,7 +162,8 @@ def fitting(
     [10, 20]
     """
     started = start(locals())
-    return _leaving(started.run, _stream(*started, lambda: False, lambda *_: None))
+    shots = _stream(*started, lambda: False, lambda *_: None)
+    return _leaving(started.run, shots, all_of_them=False)
 
 
 def fit(
@@ -227,7 +235,8 @@ def exhaust(
     run, budget, _, _ = started
     best = shot = None
     with _first_ctrl_c() as interrupted, progress_bar(progress, budget) as bar:
-        for shot in _leaving(run, _stream(*started, interrupted, bar.tick)):
+        shots = _stream(*started, interrupted, bar.tick)
+        for shot in _leaving(run, shots, all_of_them=True):
             bar.look(shot.psnr)
             # what diverged may still look like something: infinite values are clipped
             if run.stopped != "diverged":
@@ -264,13 +273,13 @@ def fitted(net: nnx.Module) -> Fitted | None:
 def _kept(run: Run, best: Snapshot | None) -> Snapshot:
     """Return the best snapshot of a fit that was cut short, and say so."""
     if best is None:
-        msg = f"the fit diverged by step {run.step}; lower the trainer's learning rate"
+        msg = f"the fit diverged by step {run.step}; {_REMEDY}"
         raise FloatingPointError(msg)
     diverged = run.stopped == "diverged"
     warnings.warn(
         f"the fit {'diverged' if diverged else 'was interrupted'} at step {run.step}; this is "
         f"the network of step {best.step} ({best.psnr:.2f} dB)"
-        f"{'; a lower learning rate may help' if diverged else ''}",
+        f"{f'; {_REMEDY}' if diverged else ''}",
         DivergedWarning if diverged else RuntimeWarning,
         stacklevel=4,  # where fit was called
     )

@@ -168,8 +168,9 @@ def make_budget(
     return Budget(None if steps is None else int(steps), seconds, psnr, patience)
 
 
-# Levenberg-Marquardt beats the gradient's trainers up to here (benchmarks/trainers.py)
-_SMALL = 5_000  # weights
+# Where Levenberg-Marquardt beats Adam from some seconds on (docs/architecture.md has figures)
+_SMALL = 3_000  # weights
+_SMOOTH = ("tanh", "scaled_tanh")
 
 
 def _trainer(asked: Any, net: nnx.Module, preset: Preset, plain: bool) -> Trainer:
@@ -181,8 +182,8 @@ def _trainer(asked: Any, net: nnx.Module, preset: Preset, plain: bool) -> Traine
     if asked != "auto":
         return named_trainer(asked)
     weights = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(net, nnx.Param)))
-    layers_alone = isinstance(net, CoordNet) and not net.tables
-    if plain and layers_alone and weights <= _SMALL:
+    smooth = isinstance(net, CoordNet) and net.spec.activation.startswith(_SMOOTH)
+    if plain and smooth and not net.tables and weights <= _SMALL:
         return least_squares()
     return as_trainer(preset.trainer)
 
@@ -194,6 +195,12 @@ def _check_serves(chosen: Trainer, net: nnx.Module, plain: bool, sampling: str |
         msg = f"a last layer is solved for in a CoordNet, got {type(net).__name__}"
         raise TypeError(msg)
     inner = chosen.trainer if isinstance(chosen, Ridge) else chosen
+    if isinstance(chosen, Ridge) and isinstance(inner, Genetic):
+        msg = (
+            "genetic() breeds from its own population, to which ridge() has no way; "
+            "genetic(solve_last=True) solves for the last layer of each child"
+        )
+        raise ValueError(msg)
     if isinstance(inner, LeastSquares):
         if not plain:
             msg = "least_squares() lowers the squared error, loss='l2', in dtype='float32' alone"
@@ -236,7 +243,7 @@ def make_plan(
     seed = check_seed(seed)
     start, preset = _network(net, init, image, seed)
     plain = loss == "l2" and dtype == "float32"
-    chosen = _trainer(trainer, start, preset, plain)
+    chosen = _trainer(trainer, start, preset, plain and sampling in (None, "full"))
     _check_serves(chosen, start, plain, sampling)
     text = sampling or chosen.sampling or preset.sampling
     if not isinstance(start, CoordNet):

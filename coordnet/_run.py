@@ -4,7 +4,7 @@ import math
 import operator
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from numbers import Integral
@@ -37,6 +37,7 @@ class Snapshot(NamedTuple):
             there is a mask.
         hidden_psnr: Of the pixels that the mask hides; None without one.
         net: The network at this moment; it does not change afterwards.
+        population: The networks that a trainer breeds from, the best first; empty for others.
     """
 
     step: int
@@ -45,6 +46,7 @@ class Snapshot(NamedTuple):
     psnr: float
     hidden_psnr: float | None
     net: nnx.Module
+    population: Sequence[nnx.Module] = ()
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,27 @@ def _shown(trainer: Trainer, state: Any, params: Any) -> Any:
     return jax.tree.map(jnp.copy, trainer.shown(state, params))
 
 
+@partial(jax.jit, static_argnames=("trainer",))
+def _population(trainer: Any, state: Any, params: Any) -> Any:
+    return jax.tree.map(jnp.copy, trainer.population(state, params))
+
+
+class Population(Sequence[nnx.Module]):
+    """Networks that lie in one stack of weights, each built when it is asked for."""
+
+    def __init__(self, stack: Any, build: Callable[[Any], nnx.Module]):
+        self._stack, self._build = stack, build
+
+    def __len__(self) -> int:
+        return len(jax.tree.leaves(self._stack)[0])
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        i = range(len(self))[index]  # raises as any sequence does
+        return self._build(jax.tree.map(lambda leaf: leaf[i], self._stack))
+
+
 # --- the run --------------------------------------------------------------------------
 class Run:
     """A fit under way: what moves, and the clocks."""
@@ -151,6 +174,7 @@ class Run:
         )
         shown = _shown(self.plan.trainer, self.state, self.params)
         jax.block_until_ready(_errors(self.problem, shown))
+        self._bred()
         self.compile_seconds += time.perf_counter() - start
 
     def advance(self, steps: int) -> float:
@@ -177,7 +201,14 @@ class Run:
         )
         assert psnr is not None
         self.history.append((self.step, round(self.seconds, 3), round(psnr, 6)))
-        return Snapshot(self.step, self.seconds, self.loss, psnr, hidden, self._network(shown))
+        net = self._network(shown)
+        return Snapshot(self.step, self.seconds, self.loss, psnr, hidden, net, self._bred())
+
+    def _bred(self) -> Sequence[nnx.Module]:
+        if not callable(getattr(self.plan.trainer, "population", None)):
+            return ()
+        stack = _population(self.plan.trainer, self.state, self.params)
+        return Population(stack, self._network)
 
     def _network(self, shown: Any) -> nnx.Module:
         net = nnx.merge(self.graphdef, shown, self.rest)
@@ -236,9 +267,8 @@ class Run:
         if self.stopped is None:
             return None
         net = self._network(self.plan.trainer.shown(self.state, self.params))
-        return Snapshot(
-            self.step, self.seconds, self.loss, latest["psnr"], latest["hidden_psnr"], net
-        )
+        known = latest["psnr"], latest["hidden_psnr"]
+        return Snapshot(self.step, self.seconds, self.loss, *known, net, self._bred())
 
     def waited(self) -> int:
         """Return for how many steps the PSNR has not risen."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from small_fits import quick_to_compile
+from test_trainers import fann as fanns_moves
 
 import coordnet as cn
 
@@ -96,6 +97,22 @@ def test_fann_learns(fann):
     peer, data = fann.Fann(layers), fann.Data(points, (points[:, :1] > 0) * 1.0)
     errors = peer.train(data, 100)
     assert errors[-1] < 0.2 * errors[0]
+
+
+def test_fanns_rprop_moves_as_the_test_of_trainers_says(fann):
+    # one input of 1 and a target of 1/2: the output is sigmoid(weight + bias), whose slope has
+    # the sign of that sum, for both alike
+    peer = fann.Fann([(np.array([[-0.2]]), np.array([-0.15]))], error="linear")
+    data = fann.Data(np.ones((1, 1)), np.full((1, 1), 0.5))
+    sums, places = [], []
+    for _ in range(10):
+        ((weight, bias),) = peer.layers()
+        sums.append(float(weight[0, 0] + bias[0]))
+        places.append(float(weight[0, 0]))
+        peer.train(data, 1)
+    assert min(sums) < 0 < max(sums)  # else no sign has changed
+    expected = fanns_moves(np.sign(sums))[:-1]
+    np.testing.assert_allclose(np.diff(places), expected, atol=1e-6)
 
 
 # --- the page -------------------------------------------------------------------------

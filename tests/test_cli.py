@@ -168,6 +168,15 @@ def test_a_preset_keeps_its_habits_when_a_part_is_changed(here, capsys):
     assert spec["activation"].startswith("sine")
 
 
+def test_another_trainer_does_not_take_a_presets_pixels(here, capsys):
+    # which least squares would refuse; "lbfgs" would stay with the same few for ever
+    small = ["--width", "4", "--depth", "1", "--steps", "2", "--force", "--json"]
+    for name in ("least_squares", "auto", "lbfgs"):
+        argv = ["fit", "photo.png", "--preset", "convnetjs", "--trainer", name, *small]
+        assert _cli.main(argv) == 0
+        assert json.loads(capsys.readouterr().out)["steps"] == 2
+
+
 def test_without_a_name_nothing_is_replaced(here, capsys):
     Path("photo.safetensors").write_text("mine")
     err = refused(capsys, "fit", "photo.png", *SMALL)

@@ -30,11 +30,16 @@ def surroundings(tmp_path_factory):
     }
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
-def test_a_script(tmp_path, surroundings, script):
+@pytest.mark.parametrize(
+    ("script", "options"),
+    [(script, []) for script in SCRIPTS]
+    + [(FOLDER / "lenna.py", ["--parts", "variations,breeding", "--seconds", "0.2"])],
+    ids=lambda value: value.stem if isinstance(value, Path) else " ".join(value),
+)
+def test_a_script(tmp_path, surroundings, script, options):
     out = tmp_path / "out"
     done = subprocess.run(
-        [sys.executable, script, "--quick", "--out", out],
+        [sys.executable, script, "--quick", "--out", out, *options],
         cwd=tmp_path,
         env=surroundings,
         capture_output=True,

@@ -181,6 +181,18 @@ def test_the_second_picture_compiles_nothing():
     assert counted[0] > 0  # the count counts
 
 
+@pytest.mark.parametrize(
+    "trainer",
+    [cn.least_squares(), cn.lbfgs(), cn.ridge(RATE), cn.genetic(individuals=8, points=64)],
+    ids=lambda trainer: type(trainer).__name__,
+)
+def test_the_second_picture_compiles_nothing_for(trainer):
+    cn.fit(IMAGE, SPEC, trainer=trainer, steps=3)
+    with compilations() as counted:
+        cn.fit(picture(turn=2.0), SPEC, trainer=trainer, steps=4, seed=8)
+    assert counted == [0]
+
+
 def test_the_second_mask_compiles_nothing():
     draw = np.random.default_rng(0)
     masks = [draw.random((24, 32)) < part for part in (0.9, 0.1)]
@@ -454,8 +466,16 @@ def test_a_fit_that_diverges_returns_the_best_network():
 
 
 def test_a_fit_that_diverges_at_once_is_an_error():
-    with pytest.raises(FloatingPointError, match=r"diverged by step.*lower the trainer's"):
+    with pytest.raises(FloatingPointError, match=r"diverged by step.*a lower rate"):
         fit(trainer=bursting(0), steps=40, every=100)
+
+
+def test_a_stream_that_diverges_ends_with_a_warning():
+    with pytest.warns(cn.DivergedWarning, match=r"diverged at step 1\d") as caught:
+        shots = list(fitting(trainer=bursting(12), steps=40, every=4))
+    assert [shot.step for shot in shots] == [4, 8, 12]
+    assert caught[0].filename == __file__
+    assert all(math.isfinite(shot.psnr) for shot in shots)
 
 
 def test_a_huge_rate_gives_finite_weights_or_an_error():

@@ -1,5 +1,6 @@
 """The genetic trainer: what lives on, what children inherit, what it reaches."""
 
+import itertools
 from typing import Any
 
 import jax
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from small_fits import SPEC, Mine, picture, same_bytes, weights
+from small_fits import SPEC, Mine, ask, picture, same_bytes, weights
 
 import coordnet as cn
 from coordnet._nets import CoordNet, Spec
@@ -43,6 +44,25 @@ def test_the_network_shown_is_the_best():
     # `render` clips to [0, 1], which can only bring it nearer
     assert error <= shot.loss * 1.0001
     assert error == pytest.approx(shot.loss, rel=0.05)
+
+
+def test_a_snapshot_has_the_population_the_best_first():
+    first, last = cn.fitting(IMAGE, SPEC, trainer=SMALL, steps=40, every=20)
+    assert len(first.population) == len(last.population) == SMALL.elites
+    assert same_bytes(weights(last.population[0]), weights(last.net))
+
+    def errors(shot):
+        points, colours = cn.grid(24, 32), IMAGE.reshape(-1, 3)
+        return [np.mean(np.square(ask(net, points) - colours)) for net in shot.population]
+
+    found = errors(last)
+    assert all(a < 1.0001 * b for a, b in itertools.pairwise(found))  # float32's sums
+    assert found[-1] > found[0]
+    assert sum(errors(first)) > sum(found)  # what was shown stays as it was
+
+
+def test_a_network_fitted_by_gradients_has_no_population():
+    assert next(cn.fitting(IMAGE, SPEC, steps=1, every=1)).population == ()
 
 
 def test_the_first_is_the_network_given_and_the_others_are_like_it():
@@ -154,6 +174,9 @@ def test_any_module_has_genes():
 def test_a_population_larger_than_memory_is_refused_before_any_work():
     with pytest.raises(ValueError, match=r"population of 10,000,000 networks of .* takes .* GB"):
         cn.fitting(IMAGE, "lenna", trainer=genetic(individuals=10_000_000))
+    # 6000 units wide: what comes out of them is more than the weights
+    with pytest.raises(ValueError, match="population of 1,000 networks"):
+        cn.fitting(IMAGE, "mona_lisa_shallow", trainer=genetic(individuals=1000))
 
 
 @pytest.mark.parametrize(
@@ -162,7 +185,7 @@ def test_a_population_larger_than_memory_is_refused_before_any_work():
         ({"elites": 1}, "at least 2 elites"),
         ({"individuals": 4}, "more individuals than elites"),
         ({"points": 0}, "at least 1 point"),
-        ({"gradient_steps": -1}, "gradient_steps=-1"),
+        ({"gradient_steps": -1}, "0 gradient_steps, got .*gradient_steps=-1"),
         ({"sigma": 0.0}, "sigma must be above 0"),
         ({"rate": -1.0}, "rate must be above 0"),
     ],

@@ -338,7 +338,7 @@ import jax, numpy as np
 from jax.sharding import Mesh
 from small_fits import SPEC, compilations, picture, weights
 from test_problem import KEY, build, close_trees, step
-from coordnet import adam, fit, fitting
+from coordnet import adam, fit, fitting, genetic
 from coordnet._problem import Full, Pixels, Strips
 import coordnet._plan as plan
 
@@ -361,17 +361,21 @@ for sampled in (Full(100), Strips(186), Pixels(64)):
     assert not np.array_equal(shards[0].data, shards[1].data)
 
 # a whole fit: the same as on one device, and no program is compiled after the first look
-options = dict(steps=6, every=2, trainer=adam(1e-2), sampling="strips(points=186)")
-stream = fitting(image, SPEC, **options)
-first = next(stream)
-assert len(jax.tree.leaves(plan.nnx.state(first.net))[0].sharding.device_set) == 2
-with compilations() as counted:
-    *_, last = stream
-assert counted == [0], counted
-plan._mesh = lambda: None
-single = fit(image, SPEC, **options)
-for a, b in zip(weights(last.net), weights(single), strict=True):
-    np.testing.assert_allclose(a, b, atol=1e-4)
+shared = plan._mesh
+bred = dict(trainer=genetic(individuals=8, elites=3, points=64))
+for how in (dict(trainer=adam(1e-2), sampling="strips(points=186)"), bred):
+    options = dict(steps=6, every=2, **how)
+    plan._mesh = shared
+    stream = fitting(image, SPEC, **options)
+    first = next(stream)
+    assert len(jax.tree.leaves(plan.nnx.state(first.net))[0].sharding.device_set) == 2
+    with compilations() as counted:
+        *_, last = stream
+    assert counted == [0], counted
+    plan._mesh = lambda: None
+    single = fit(image, SPEC, **options)
+    for a, b in zip(weights(last.net), weights(single), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)
 print("two devices agree")
 """
 

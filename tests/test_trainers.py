@@ -9,14 +9,16 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
-from small_fits import as_users_run_it
+from small_fits import Mine, as_users_run_it, picture
 
 import coordnet as cn
 from coordnet import CoordNet, Spec
+from coordnet._problem import Full, make_problem
 from coordnet.trainers import (
     Gradient,
     adam,
     as_trainer,
+    muon,
     per_fan_in,
     rprop,
     scale_by_quickprop,
@@ -453,6 +455,61 @@ def test_what_is_no_trainer_is_refused(wrong):
             cn.fit(np.zeros((4, 4, 3), "f4"), trainer=wrong)
 
 
+RAMP = np.tile(np.linspace(0, 1, 8, dtype=np.float32)[:, None, None], (1, 8, 1))
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        cn.muon(), cn.muon(adam_rate=3e-3), cn.sarprop(), cn.quickprop(), cn.lbfgs(points=32),
+        cn.rprop(variant="irprop+"), cn.rprop(variant="rprop-"), cn.rprop(variant="rprop+"),
+    ],
+    ids=["muon", "muon's rate", "sarprop", "quickprop", "lbfgs of points", "irprop+", "rprop-",
+         "rprop+"],
+)  # fmt: skip
+def test_every_rule_learns_a_ramp(chosen):
+    spec = Spec(width=8, depth=3, activation="tanh")
+    net = cn.fit(RAMP, spec, steps=300, trainer=chosen)
+    assert net.fitted.psnr > 20  # the mean alone is at 9.6 dB
+
+
+def test_muon_moves_the_matrices_between_hidden_layers_alone():
+    # and as far in every direction of the gradient, however small its share
+    before, image = CoordNet(Spec(width=16, depth=3, activation="tanh")), picture()
+    rule = muon(0.1, adam_rate=1e-30, average=0.0)
+    after = cn.fit(image, before, steps=1, trainer=rule, sampling="full")
+    graphdef, params, rest = nnx.split(before, nnx.Param, ...)
+    problem = make_problem(image, graphdef, rest, sampled=Full())
+    _, gradient = problem.value_and_grad(params, jax.random.key(0))
+    for i, (a, b) in enumerate(zip(before.layers, after.layers, strict=True)):
+        move = np.asarray(b.weight[...]) - np.asarray(a.weight[...])
+        if i in (1, 2):
+            u, sizes, v = np.linalg.svd(np.asarray(gradient["layers"][i]["weight"][...]))
+            along = -np.einsum("ij,ik,jk->k", move, u, v.T)
+            large = sizes > 0.02 * sizes[0]
+            assert sum(large) >= 2
+            # five Newton-Schulz steps bring them to between 0.7 and 1.2 of one another
+            assert along[large].min() > 0.5 * along.max() > 0
+        else:
+            assert np.abs(move).max() < 1e-20
+        np.testing.assert_allclose(b.bias[...], a.bias[...], atol=1e-20)
+
+
+def test_muon_takes_any_module():
+    class Named(Mine):
+        def __init__(self):
+            super().__init__(channels=1)
+            self.layers = nnx.Dict(first=self.first, last=self.last)
+            del self.first, self.last
+
+        def __call__(self, points):
+            return self.layers["last"](jnp.tanh(self.layers["first"](points)))
+
+    before = cn.psnr(cn.render(Named(), (8, 8)), RAMP)
+    after = cn.fit(RAMP, Named(), steps=20, trainer=cn.muon())
+    assert cn.psnr(cn.render(after, (8, 8)), RAMP) > before
+
+
 def test_ones_own_trainer_serves():
     @dataclasses.dataclass(frozen=True)
     class SignDescent:
@@ -473,7 +530,6 @@ def test_ones_own_trainer_serves():
         def shown(self, state, params):
             return params
 
-    image = np.tile(np.linspace(0, 1, 8, dtype=np.float32)[:, None, None], (1, 8, 1))
     spec = Spec(width=8, depth=1, activation="tanh")
-    net = cn.fit(image, spec, steps=300, trainer=SignDescent(0.02))
-    assert net.fitted.psnr > 20  # a ramp; the mean alone is at 9.6 dB
+    net = cn.fit(RAMP, spec, steps=300, trainer=SignDescent(0.02))
+    assert net.fitted.psnr > 20  # the mean alone is at 9.6 dB

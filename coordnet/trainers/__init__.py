@@ -6,8 +6,10 @@ A trainer is a hashable object with two pure functions::
     step(state, params, problem) -> (state, params, info)
 
 and a third, ``shown(state, params)``, that says which weights to look at when these are
-not the ones that move (averages). ``problem`` is a :class:`coordnet._problem.Problem`,
-``info`` a dict with at least ``"loss"``. Any optax transformation becomes one by itself.
+not the ones that move (averages). One that breeds may have ``population(state, params)``: the
+weights of several networks, stacked, for :class:`coordnet.Snapshot`. ``problem`` is a
+:class:`coordnet._problem.Problem`, ``info`` a dict with at least ``"loss"``. Any optax
+transformation becomes one by itself.
 """
 
 from ._genetic import Genetic as Genetic

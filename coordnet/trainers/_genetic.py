@@ -7,12 +7,15 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
 from .._calls import check_positive
 from ._ridge import solved_on
 
 _MOST_VALUES = 2**31  # of a whole population: 8.6 GB in float32
+# Of the mean square of what comes into a last layer. The smallest fits best, but below float32's
+# noise wide layers have no Cholesky factor: 3x128 never at 1e-6, always at 1e-5.
+_RIDGES = (1e-4, 1e-5, 1e-6)
 _SPREAD = 0.6  # of a child's deviation about its parent's, in its logarithm
 # Of the first deviation: without a least one it falls to nothing, for small changes survive the
 # noise of samples best (18.8 against 19.5 dB, 9000 generations on 64x64 pixels).
@@ -68,8 +71,10 @@ class Genetic:
         """Return the weights given, and elites beside them of the same distribution."""
         flat, _ = ravel_pytree(params)
         # of each weight six copies (parents, children, strides, moments); of each pixel what
-        # comes out of a few dozen units
-        values = self.individuals * (6 * flat.size + 64 * self.points)
+        # goes into and comes out of the widest layer, or of all where gradients need them
+        widths = [leaf.shape[0] for leaf in jax.tree.leaves(params) if leaf.ndim == 2]
+        alive = sum(widths) if self.gradient_steps else 2 * max(widths, default=1)
+        values = self.individuals * (6 * flat.size + alive * self.points)
         if values > _MOST_VALUES:
             msg = (
                 f"a population of {self.individuals:,} networks of {flat.size:,} weights, measured "
@@ -79,18 +84,7 @@ class Genetic:
             raise ValueError(msg)
         key, drawn = jax.random.split(key)
 
-        def another(k):
-            # each tensor shuffled, and its signs drawn anew
-            leaves, tree = jax.tree.flatten(params)
-            keys = jax.random.split(k, 2 * len(leaves)).reshape(len(leaves), 2)
-            shuffled = [
-                jax.random.permutation(a, leaf.ravel()).reshape(leaf.shape)
-                * jax.random.rademacher(b, leaf.shape, leaf.dtype)
-                for leaf, (a, b) in zip(leaves, keys, strict=True)
-            ]
-            return ravel_pytree(jax.tree.unflatten(tree, shuffled))[0]
-
-        others: Array = jax.lax.map(another, jax.random.split(drawn, self.elites - 1))
+        others = _shuffled(params, jax.random.split(drawn, self.elites - 1))
         elites = jnp.concatenate([flat[None], others])
         sigmas = jnp.full((self.elites,), self.sigma)
         return GeneticState(elites, jnp.zeros_like(elites), sigmas, key, jnp.zeros((), jnp.int32))
@@ -115,8 +109,11 @@ class Genetic:
         losses = losses_of(population)
         if self.solve_last:
             sample = self._pixels(problem, ks)  # others than those that judge the solution
-            solve = jax.vmap(lambda w: ravel_pytree(solved_on(unravel(w), problem, sample))[0])
-            solved = jnp.asarray(solve(population))
+
+            def solve(w):
+                return ravel_pytree(solved_on(unravel(w), problem, sample, _RIDGES))[0]
+
+            solved = jax.vmap(solve)(population)
             found = losses_of(solved)
             better = found < losses  # not so where there is no solution: NaN
             population = jnp.where(better[:, None], solved, population)
@@ -130,6 +127,11 @@ class Genetic:
     def shown(self, state: GeneticState, params: Any) -> Any:
         """Return ``params``: the best of the last generation."""
         return params
+
+    def population(self, state: GeneticState, params: Any) -> Any:
+        """Return the elites, best first, along a first axis of each tensor."""
+        _, unravel = ravel_pytree(params)
+        return jax.vmap(unravel)(state.elites)
 
     def _child(self, key, state):
         """Return a child, whom its stride is counted from, and its mutations' deviation."""
@@ -165,6 +167,23 @@ class Genetic:
         return jnp.asarray(children)
 
 
+@jax.jit
+def _shuffled(params: Any, keys: Key[Array, " keys"]) -> Float[Array, "keys weights"]:
+    """Return other weights of the same sizes: each tensor shuffled, its signs drawn anew."""
+
+    def one(key):
+        leaves, tree = jax.tree.flatten(params)
+        keys = jax.random.split(key, 2 * len(leaves)).reshape(len(leaves), 2)
+        shuffled = [
+            jax.random.permutation(a, leaf.ravel()).reshape(leaf.shape)
+            * jax.random.rademacher(b, leaf.shape, leaf.dtype)
+            for leaf, (a, b) in zip(leaves, keys, strict=True)
+        ]
+        return ravel_pytree(jax.tree.unflatten(tree, shuffled))[0]
+
+    return jax.lax.map(one, keys)
+
+
 def genetic(
     *,
     individuals: int = 32,
@@ -185,9 +204,9 @@ def genetic(
     """
     if not (2 <= elites < individuals and points >= 1 and gradient_steps >= 0):
         msg = (
-            "genetic() needs at least 2 elites, more individuals than elites, and at least 1 "
-            f"point, got elites={elites}, individuals={individuals}, points={points} and "
-            f"gradient_steps={gradient_steps}"
+            "genetic() needs at least 2 elites, more individuals than elites, at least 1 point and "
+            f"0 gradient_steps, got elites={elites}, individuals={individuals}, points={points} "
+            f"and gradient_steps={gradient_steps}"
         )
         raise ValueError(msg)
     check_positive(sigma=sigma, rate=rate)

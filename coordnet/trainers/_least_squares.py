@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 from flax import nnx
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PRNGKeyArray
@@ -14,22 +15,29 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from .._nets import CoordNet, tensor_name
 
 _POINTS = 2048  # pixels of a part: its Jacobian, weights x channels x points, is all that is held
+_SAMPLE = 14  # pixels for each weight to begin with: of fewer a step learns its sample by heart
+_MATRIX = 2  # parts that the normal matrix is added up from: a preconditioner on larger samples
 _MOST_WEIGHTS = 20_000  # of which the normal matrix takes 1.6 GB
 _REFINEMENTS = 8  # conjugate gradients with the matrix of a smaller sample to help
 # The damping's unit of a weight is its curvature and this share of the mean curvature. Without
 # it weights of saturated units run away: 20.6 instead of 23.9 dB on Lenna (1e-6, 0.3; 10 s).
 _FLOOR = 0.3
 _TRIALS = 8  # dampings tried on one sample before another is drawn
+# A step of the warm-up: so many updates of Adam, on so many pixels each; about as long as a step.
+_UPDATES, _FEW = 500, 4096
 
 
 class LeastSquaresState(NamedTuple):
     """What a step hands to the next.
 
-    ``damping`` and its ``growth`` if a step fails; the number of ``parts`` in a sample; the
-    weights ``before`` the last step, what it ``gained`` on its own sample, and the share of
-    such gains that other samples have confirmed (``worth``).
+    The number of ``steps`` and Adam's ``rate`` in the warm-up; ``damping`` and its ``growth`` if
+    a step fails; the number of ``parts`` in a sample; the weights ``before`` the last step,
+    what it ``gained`` on its own sample, and the share of such gains that other samples have
+    confirmed (``worth``).
     """
 
+    steps: Int[Array, ""]
+    rate: Float[Array, ""]
     damping: Float[Array, ""]
     growth: Float[Array, ""]
     parts: Int[Array, ""]
@@ -54,10 +62,12 @@ class LeastSquares:
     The damping follows the gain ratio (Nielsen, Damping Parameter in Marquardt's Method,
     1999). A step sees a sample of the pixels, spread over the picture; when less than half of
     what steps gain there is found again on the next sample, the sample grows, at last to the
-    whole picture.
+    whole picture. Where it ends depends on where it begins, and the first weights are no good
+    place: the first steps are some hundred updates of Adam each.
 
     Args:
         damping: To begin with, in units of the normal matrix's diagonal.
+        warmup: How many of the first steps are Adam's.
         iterations: 0 solves the normal equations by Cholesky, for up to 20,000 weights;
             more solves them approximately by so many conjugate gradients, without a matrix,
             for any network.
@@ -68,6 +78,7 @@ class LeastSquares:
     """
 
     damping: float = 1e-2
+    warmup: int = 16
     iterations: int = 0
     sampling: str | None = "full"
 
@@ -77,18 +88,19 @@ class LeastSquares:
         names = [tensor_name(path) for path, _ in jax.tree.leaves_with_path(params)]
         layers_alone = all(name.startswith("layers.") for name in names)
         if not self.iterations and not (weights <= _MOST_WEIGHTS and layers_alone):
-            found = f"{weights:,} weights" if layers_alone else "others"
+            found = f"{weights:,} weights" if layers_alone else "weights beside its layers"
             msg = (
                 f"least_squares() solves for the layers of a CoordNet, up to {_MOST_WEIGHTS:,} "
                 f"weights, and this network has {found}; least_squares(iterations=20) goes by "
                 "conjugate gradients and takes any"
             )
             raise ValueError(msg)
-        parts = 8 if self.iterations else _matrix_parts(weights)
         return LeastSquaresState(
+            steps=jnp.int32(0),
+            rate=jnp.float32(1e-2),
             damping=jnp.float32(self.damping),
             growth=jnp.float32(2.0),
-            parts=jnp.int32(min(parts, 2**20)),
+            parts=jnp.int32(min(max(_MATRIX, -(-_SAMPLE * weights // _POINTS)), 2**20)),
             before=ravel_pytree(params)[0],
             gained=jnp.float32(0.0),
             worth=jnp.float32(1.0),
@@ -100,7 +112,11 @@ class LeastSquares:
     ) -> tuple[LeastSquaresState, Any, dict[str, Array]]:
         """Draw a sample, and take the first step that lowers its squared error."""
         with jax.default_matmul_precision("highest"):
-            return self._step(state, params, problem)
+            if not self.warmup:
+                return self._step(state, params, problem)
+            warm = partial(_warmed, state, params, problem)
+            solve = partial(self._step, state, params, problem)
+            return jax.lax.cond(state.steps < self.warmup, warm, solve)
 
     def _step(self, state, params, problem):
         flat, unravel = ravel_pytree(params)
@@ -139,6 +155,8 @@ class LeastSquares:
         parts = jnp.where(grow, jnp.minimum(count + (count + 2) // 3, whole), count)
         loss = sample.squares / (jnp.minimum(count * _POINTS, pixels) * problem.target.shape[0])
         after = LeastSquaresState(
+            steps=state.steps + 1,
+            rate=state.rate,
             damping=damping,
             growth=jnp.where(good, growth, 2.0),
             parts=parts.astype(jnp.int32),
@@ -154,6 +172,39 @@ class LeastSquares:
         return params
 
 
+def _warmed(state, params, problem):
+    """Return the averaged weights after some updates of Adam, if these are any better."""
+    flat, unravel = ravel_pytree(params)
+    key, drawn, seen = jax.random.split(state.key, 3)
+    rule = optax.scale_by_adam(b2=0.99)
+
+    def sample(k):
+        return problem.part(k, jnp.int32(0), jnp.int32(1), _FEW)
+
+    def loss(weights, batch):
+        return problem.loss_on(unravel(weights), batch)
+
+    def update(i, carry):
+        weights, average, adam = carry
+        slope = jax.grad(loss)(weights, sample(jax.random.fold_in(drawn, i)))
+        move, adam = rule.update(slope, adam)
+        weights = weights - state.rate * move
+        return weights, average + 0.02 * (weights - average), adam  # of the last fifty
+
+    _, average, _ = jax.lax.fori_loop(0, _UPDATES, update, (flat, flat, rule.init(flat)))
+    others = sample(seen)
+    before, after = loss(flat, others), loss(average, others)
+    good = after < before  # not so of NaN
+    flat = jnp.where(good, average, flat)
+    state = state._replace(
+        steps=state.steps + 1,
+        rate=jnp.where(good, state.rate, state.rate / 4),
+        before=flat,
+        key=key,
+    )
+    return state, unravel(flat), {"loss": jnp.where(good, after, before)}
+
+
 def _by_cholesky(problem, params, key, count) -> _Sample:
     """Solve with the normal matrix, added up part by part, of up to ``_MATRIX`` parts.
 
@@ -165,7 +216,7 @@ def _by_cholesky(problem, params, key, count) -> _Sample:
     flat, unravel = ravel_pytree(params)
     net = nnx.merge(problem.graphdef, params, problem.rest)
     assert isinstance(net, CoordNet)
-    dense = jnp.minimum(count, _matrix_parts(flat.size))
+    dense = jnp.minimum(count, _MATRIX)
 
     def add(i, matrix):
         batch = problem.part(key, i, dense, _POINTS)
@@ -270,12 +321,7 @@ def _by_conjugate_gradients(problem, params, key, count, iterations) -> _Sample:
     return _Sample(squares, solve)
 
 
-def _matrix_parts(weights: int) -> int:
-    """Return how many parts a normal matrix is added up from: 7 pixels for each weight."""
-    return max(2, -(-7 * weights // _POINTS))
-
-
-def least_squares(*, damping: float = 1e-2, iterations: int = 0) -> LeastSquares:
+def least_squares(*, damping: float = 1e-2, warmup: int = 16, iterations: int = 0) -> LeastSquares:
     """Return the Levenberg-Marquardt trainer; see :class:`LeastSquares`.
 
     Raises:
@@ -284,10 +330,10 @@ def least_squares(*, damping: float = 1e-2, iterations: int = 0) -> LeastSquares
     >>> least_squares() == least_squares(damping=1e-2)
     True
     """
-    if not damping > 0 or iterations < 0:
+    if not damping > 0 or warmup < 0 or iterations < 0:
         msg = (
-            "least_squares() needs damping above 0 and iterations of at least 0, got "
-            f"damping={damping} and iterations={iterations}"
+            "least_squares() needs damping above 0 and warmup and iterations of at least 0, got "
+            f"damping={damping}, warmup={warmup} and iterations={iterations}"
         )
         raise ValueError(msg)
-    return LeastSquares(damping, iterations)
+    return LeastSquares(damping, warmup, iterations)

@@ -17,7 +17,8 @@ _OUT_IN = optax.contrib.MuonDimensionNumbers(reduction_axis=1, output_axis=0)
 def _kinds(params: Any) -> Any:
     """Return "hidden" for each matrix between hidden layers, "rest" for all else."""
     names = [tensor_name(path) for path, _ in jax.tree.leaves_with_path(params)]
-    last = max((int(n.split(".")[1]) for n in names if n.startswith("layers.")), default=0)
+    numbers = [n.split(".")[1] for n in names if n.startswith("layers.")]
+    last = max((int(n) for n in numbers if n.isdecimal()), default=0)
     hidden = {f"layers.{i}.weight" for i in range(1, last)}
     return jax.tree.map_with_path(
         lambda path, _: "hidden" if tensor_name(path) in hidden else "rest", params
@@ -25,7 +26,7 @@ def _kinds(params: Any) -> Any:
 
 
 def muon(rate: float = 0.02, *, adam_rate: float = 1e-3, average: float = 16.0) -> Gradient:
-    """Return Muon for the matrices between hidden layers, with Adam for all other weights.
+    """Return Muon for a CoordNet's matrices between hidden layers, Adam for all other weights.
 
     Muon moves a matrix by its orthogonalised momentum (Jordan et al., Muon, 2024; for
     coordinate networks: McGinnis et al., arXiv 2512.14366).
