@@ -10,7 +10,7 @@ Here it is again, in four parts:
 
 as it was   the same network and the same method, beside FANN itself where it is installed
             (Debian, Ubuntu: apt install libfann2), from the same first weights, as long
-trainers    the same 573 weights by eleven training methods: he was right
+trainers    the same 573 weights by every training method: he was right
 variations  what he tried next: black and white, a smaller picture to learn from, larger
             networks; and a picture drawn four times larger than it was shown
 breeding    what he proposed: a population of networks, without any gradient, filmed
@@ -81,12 +81,16 @@ def trainers(out: Path, image: np.ndarray, seconds: float, numbers: Any, quick: 
         "iRprop-": {"trainer": cn.rprop()},
         "Adam": {"trainer": cn.adam(1e-2), "sampling": FEW},
         "L-BFGS": {"trainer": cn.lbfgs()},
-        "iRprop+": {"trainer": cn.rprop(variant="irprop+")},
+        **{
+            kind: {"trainer": cn.rprop(variant=kind.lower())}  # type: ignore[arg-type]
+            for kind in ("iRprop+", "Rprop-", "Rprop+")
+        },
         "SARPROP": {"trainer": cn.sarprop()},
         "Quickprop": {"trainer": cn.quickprop()},
         "Muon": {"trainer": cn.muon(), "sampling": FEW},
         "last layer solved, then Adam": {"trainer": cn.ridge(cn.adam(1e-2)), "sampling": FEW},
         "genetic": {"trainer": cn.genetic()},
+        "genetic, last layer solved": {"trainer": cn.genetic(solve_last=True)},
         "genetic + gradient": {"trainer": cn.genetic(individuals=8, elites=4, gradient_steps=50)},
     }
     chosen = list(methods.items())[: 2 if quick else None]
