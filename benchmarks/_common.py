@@ -63,14 +63,14 @@ class Figure(NamedTuple):
 class Section(NamedTuple):
     """A table: a title, what was done, its rows, and the promised figures among them.
 
-    ``courses``: what to draw beside it, ``[seconds, dB]`` by the name of a line.
+    ``courses``: what to draw beside it, if anything, ``[seconds, dB]`` by the name of a line.
     """
 
     title: str
     note: str
     rows: list[Row]
     figures: list[Figure]
-    courses: dict[str, list[list[float]]] = {}  # noqa: RUF012, never changed
+    courses: dict[str, list[list[float]]] | None = None
 
 
 # --- clocks ---------------------------------------------------------------------------
@@ -256,10 +256,11 @@ def main(script: str, about: str, sections: dict[str, Callable[..., Section]], u
             "figures": [
                 {k: rounded(v) for k, v in figure._asdict().items()} for figure in part.figures
             ],
-            "courses": {
+        }
+        if part.courses:
+            section["courses"] = {
                 what: [[rounded(v) for v in point] for point in points]
                 for what, points in part.courses.items()
-            },
-        }
+            }
         keep(path, name, section, smoke)
     print(f"\nkept in {path}")

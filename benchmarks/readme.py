@@ -108,12 +108,12 @@ def draw(section: dict[str, Any], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     fig, axes = plt.subplots(figsize=(10, 5.5), layout="constrained")
-    colours = plt.get_cmap("tab20").colors  # type: ignore[attr-defined]
+    colours = plt.colormaps["tab20"]
     lines = sorted(section["courses"].items(), key=lambda line: -line[1][-1][1])
     for i, (what, points) in enumerate(lines):
         seconds, values = zip(*points, strict=True)
         label = f"{what}: {values[-1]:.1f} dB"
-        axes.plot(seconds, values, label=label, color=colours[i % len(colours)])
+        axes.plot(seconds, values, label=label, color=colours(i % colours.N))
     axes.set(xscale="log", xlabel="seconds, compilation apart", ylabel="PSNR, dB")
     axes.set_title(f"{section['title']} (one seed)")
     # what lies far below the rest would flatten it

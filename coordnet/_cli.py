@@ -51,7 +51,7 @@ def _run(argv: Sequence[str]) -> tuple[int, str]:
     except KeyboardInterrupt:
         print("coordnet: interrupted", file=sys.stderr)
         return 130, ""
-    except Exception as error:
+    except Exception as error:  # a user's own is one line; all others are bugs, and raised
         if not _is_users(error):
             raise
         print(f"coordnet {options.command}: {_one_line(error)}", file=sys.stderr)

@@ -62,6 +62,8 @@ def run_fit(options: Namespace) -> Outcome:
         "checkpoint_every": options.checkpoint_every,
         "progress": False if options.quiet else None,
     }
+    if options.trainer:
+        chosen.pop("sampling", None)  # the preset's: another trainer has its own
     for name in ("sampling", "trainer"):
         if getattr(options, name):
             chosen[name] = getattr(options, name)
@@ -312,8 +314,6 @@ def _asked(options: Namespace, shape: tuple[int, int, int]) -> dict[str, Any]:
     if all(asked[name] is None for name in ("steps", "seconds", "psnr", "patience")):
         asked["steps"] = preset.steps
     spec = dataclasses.replace(preset.spec(*shape), **parts)
-    if getattr(options, "trainer", None):  # whose sampling is its own
-        return asked | {"net": spec}
     return asked | {"net": spec, "trainer": preset.trainer, "sampling": preset.sampling}
 
 

@@ -39,7 +39,8 @@ def _leaving(run: Run, shots: Iterator[Snapshot], *, all_of_them: bool) -> Itera
         for shot in shots:
             if run.stopped == "diverged" and not all_of_them:
                 said = f"the fit diverged at step {run.step}; {_REMEDY}"
-                return warnings.warn(said, DivergedWarning, stacklevel=2)  # where it was asked for
+                warnings.warn(said, DivergedWarning, stacklevel=2)  # where it was asked for
+                return
             yield shot
     except (GeneratorExit, KeyboardInterrupt):
         run.save()

@@ -183,7 +183,8 @@ def _trainer(asked: Any, net: nnx.Module, preset: Preset, plain: bool) -> Traine
         return named_trainer(asked)
     weights = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(net, nnx.Param)))
     smooth = isinstance(net, CoordNet) and net.spec.activation.startswith(_SMOOTH)
-    if plain and smooth and not net.tables and weights <= _SMALL:
+    layers_alone = isinstance(net, CoordNet) and not net.tables
+    if plain and smooth and layers_alone and weights <= _SMALL:
         return least_squares()
     return as_trainer(preset.trainer)
 

@@ -81,10 +81,9 @@ def trainers(out: Path, image: np.ndarray, seconds: float, numbers: Any, quick: 
         "iRprop-": {"trainer": cn.rprop()},
         "Adam": {"trainer": cn.adam(1e-2), "sampling": FEW},
         "L-BFGS": {"trainer": cn.lbfgs()},
-        **{
-            kind: {"trainer": cn.rprop(variant=kind.lower())}  # type: ignore[arg-type]
-            for kind in ("iRprop+", "Rprop-", "Rprop+")
-        },
+        "iRprop+": {"trainer": cn.rprop(variant="irprop+")},
+        "Rprop-": {"trainer": cn.rprop(variant="rprop-")},
+        "Rprop+": {"trainer": cn.rprop(variant="rprop+")},
         "SARPROP": {"trainer": cn.sarprop()},
         "Quickprop": {"trainer": cn.quickprop()},
         "Muon": {"trainer": cn.muon(), "sampling": FEW},

@@ -59,6 +59,11 @@ def test_a_snapshot_has_the_population_the_best_first():
     assert all(a < 1.0001 * b for a, b in itertools.pairwise(found))  # float32's sums
     assert found[-1] > found[0]
     assert sum(errors(first)) > sum(found)  # what was shown stays as it was
+    one, two = last.population[-2:]
+    assert same_bytes(weights(one), weights(last.population[4]))
+    assert not same_bytes(weights(one), weights(two))
+    with pytest.raises(IndexError):
+        last.population[6]
 
 
 def test_a_network_fitted_by_gradients_has_no_population():
@@ -137,7 +142,7 @@ def test_a_last_layer_that_overfits_its_sample_or_has_no_solution_is_not_taken(p
 
 
 def test_solving_wide_last_layers_comes_to_an_end():
-    # two batches of systems at once once waited on each other forever, within 50 generations
+    # two batches of systems at once once waited on each other forever, within these generations
     spec = Spec(width=128, depth=3, activation="tanh")
     small = genetic(individuals=8, elites=3, points=512, solve_last=True)
     assert fit(small, spec, steps=60).fitted.steps == 60
