@@ -111,7 +111,13 @@ def curves(
     if against not in ("seconds", "steps"):
         msg = f"`against` must be 'seconds' or 'steps', got {against!r}"
         raise ValueError(msg)
-    figure, (axis,) = _subplots(1, (7.0, 4.0), [1.0])
+    many = len(histories) > 10  # more than matplotlib has colours for, and a legend as tall
+    figure, (axis,) = _subplots(1, (9.5 if many else 7.0, 4.0), [1.0])
+    if many:
+        import matplotlib
+
+        colours = matplotlib.colormaps["tab20"]
+        axis.set_prop_cycle(color=[colours(i) for i in range(colours.N)])
     for i, history in enumerate(histories):
         steps, seconds, psnr = np.array(history, np.float64).T
         psnr[~np.isfinite(psnr)] = np.nan  # a moment of no value leaves a gap
@@ -123,7 +129,7 @@ def curves(
     axis.set_ylabel("PSNR (dB)")
     axis.grid(alpha=0.3)
     if labels:
-        axis.legend()
+        axis.legend(**{"loc": "center left", "bbox_to_anchor": (1, 0.5)} if many else {})
     return _shown(figure)
 
 

@@ -110,7 +110,8 @@ def curve(
     axis.set_xlabel("seconds of running" if against == "seconds" else "steps")
     for i, (label, psnr) in enumerate((levels or {}).items()):
         axis.axhline(psnr, color="0.5", linestyle=("--", ":")[i % 2], label=label)
-    axis.legend()
+    if levels:
+        axis.legend()
     keep(path, figure)
 
 

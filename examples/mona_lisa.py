@@ -140,13 +140,13 @@ def hidden_parts(out: Path, image: np.ndarray, fits: dict[str, Fit], numbers: Nu
     for hidden, mask in masks.items():
         shown = mask[..., None]
         drawn.append(np.where(shown, image, 1.0))
-        titles.append(f"hidden: {hidden}")
+        titles.append(f"hidden:\n{hidden}")
         courses = {label: list(fit(image, mask=mask)) for label, fit in fits.items()}
         numbers.add(f"hidden: {hidden}", courses)
         for label, (*_, end) in courses.items():
             drawing = cn.render(end.net)
             drawn.append(drawing)
-            titles.append(f"{label}\n{end.psnr:.1f} dB shown, {end.hidden_psnr:.1f} dB hidden")
+            titles.append(f"{label}\n{end.psnr:.1f} dB shown\n{end.hidden_psnr:.1f} dB hidden")
             invented.append(np.where(shown, pale, drawing))
     columns = 1 + len(fits)
     keep(out / "hidden.png", cn.show(*drawn, titles=titles, columns=columns))

@@ -44,7 +44,7 @@ def test_a_script(tmp_path, surroundings, script, options):
         env=surroundings,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,  # a hang, with a name; a busy machine takes its time
     )
     assert done.returncode == 0, done.stderr
     written = sorted(out.iterdir())
@@ -70,7 +70,7 @@ class TestNotebook:
         monkeypatch.delenv("MPLBACKEND", raising=False)  # the kernel's own shows figures inline
         notebook = nbformat.read(path, as_version=4)
         resources = {"metadata": {"path": str(tmp_path)}}
-        nbclient.NotebookClient(notebook, timeout=60, resources=resources).execute()
+        nbclient.NotebookClient(notebook, timeout=240, resources=resources).execute()
         kinds = {
             kind
             for cell in notebook.cells

@@ -63,6 +63,17 @@ def test_what_cannot_be_shown(images, options, error, says):
         show(*images, **options)
 
 
+def test_many_curves_have_colours_of_their_own_and_a_legend_beside_them():
+    figure = curves(*[record()] * 14, labels=[f"a long name, {i}" for i in range(14)])
+    figure.draw_without_rendering()
+    (axis,) = figure.axes
+    assert len({line.get_color() for line in axis.lines}) == 14
+    legend = axis.get_legend()
+    assert legend is not None
+    assert legend.get_window_extent().x0 >= axis.get_window_extent().x1
+    assert legend.get_window_extent().x1 <= figure.bbox.x1
+
+
 def test_curves_of_records_and_snapshots():
     net = CoordNet(Spec(width=2, depth=0))
     shots = [Snapshot(step, s, 0.1, psnr, None, net) for step, s, psnr in HISTORY]

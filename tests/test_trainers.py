@@ -218,7 +218,7 @@ def test_sarprop_decays_weights_and_its_noise_fades():
     move, state = updated(rule, jnp.zeros(2), state, jnp.array([3.0, -3.0]), value=1.0)
     np.testing.assert_allclose(move, [-0.1, 0.1], atol=1e-7)
     # where the sign changes a small step is halved, and noise of at most 3 x 1 x cold^2 added
-    rule = scale_by_sarprop(0.01, decay=0.0)
+    rule = scale_by_sarprop(0.01, decay=0.0, temperature=0.015)
     state = rule.init(jnp.zeros(1000))
     _, state = updated(rule, jnp.ones(1000), state, jnp.zeros(1000), value=1.0)
     _, late = updated(rule, -jnp.ones(1000), state, jnp.zeros(1000), value=1.0)

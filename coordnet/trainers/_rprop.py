@@ -153,8 +153,8 @@ class SarpropState(NamedTuple):
 def scale_by_sarprop(
     size: float = 0.01,
     *,
-    temperature: float = 0.015,
-    decay: float = 0.01,
+    temperature: float = 0.05,
+    decay: float = 1e-5,
     grow: float = 1.2,
     shrink: float = 0.5,
     smallest: float = 1e-6,
@@ -167,6 +167,9 @@ def scale_by_sarprop(
     random noise in proportion to the root of the loss; both fade by 2^(-temperature step)
     (Treadgold and Gedeon, Simulated Annealing and Weight Decay in Adaptive Learning, 1998).
     ``update`` must be given ``value=``, and the weights.
+
+    The paper's decay, 0.01, is for sums over the pixels. Of the means here it presses all
+    weights to 0 while it is warm, and the network stays of one colour.
 
     >>> rule = scale_by_sarprop()
     >>> state = rule.init(jnp.zeros(()))
@@ -211,7 +214,7 @@ def scale_by_sarprop(
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def sarprop(*, size: float = 0.01, temperature: float = 0.015, decay: float = 0.01) -> Gradient:
+def sarprop(*, size: float = 0.01, temperature: float = 0.05, decay: float = 1e-5) -> Gradient:
     """Return the SARPROP trainer on the full picture; see :func:`scale_by_sarprop`.
 
     Raises:
