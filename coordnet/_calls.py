@@ -122,11 +122,14 @@ def _check_numbers(entry: Callable[..., Any], options: dict[str, Any]) -> None:
 
 
 def check_positive(**numbers: float) -> None:
-    """Raise ValueError where a number is not above 0, or is infinite.
+    """Raise ValueError where a number is not above 0, or is infinite; TypeError if it is none.
 
     >>> check_positive(omega=30)
     """
     for name, value in numbers.items():
+        if not hasattr(value, "__float__"):
+            msg = f"{name} must be a number above 0, got {value!r}"
+            raise TypeError(msg)
         if not 0 < value < float("inf"):
             msg = f"{name} must be above 0, got {value!r}"
             raise ValueError(msg)

@@ -121,10 +121,10 @@ def curves(
     for i, history in enumerate(histories):
         steps, seconds, psnr = np.array(history, np.float64).T
         psnr[~np.isfinite(psnr)] = np.nan  # a moment of no value leaves a gap
-        x = seconds if against == "seconds" else np.maximum(steps, 1)
+        x = seconds if against == "seconds" else steps
         axis.plot(x, psnr, marker="." if len(x) < 3 else None, label=labels and labels[i])
     if against == "steps":
-        axis.set_xscale("log")
+        axis.set_xscale("log", nonpositive="mask")  # step 0 has no place there
     axis.set_xlabel(against)
     axis.set_ylabel("PSNR (dB)")
     axis.grid(alpha=0.3)

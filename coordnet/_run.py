@@ -124,7 +124,10 @@ class Population(Sequence[nnx.Module]):
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        i = range(len(self))[index]  # raises as any sequence does
+        if not -len(self) <= index < len(self):
+            msg = f"network {index} of a population of {len(self)}"
+            raise IndexError(msg)
+        i = range(len(self))[index]
         return self._build(jax.tree.map(lambda leaf: leaf[i], self._stack))
 
 

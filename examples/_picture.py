@@ -105,8 +105,9 @@ def curve(
     """Draw the PSNR of fits against the logarithm of what they took, and of what takes nothing."""
     figure = cn.curves(*fits.values(), labels=list(fits), against=against)
     (axis,) = figure.axes
-    axis.set_xscale("log")
+    axis.set_xscale("log", nonpositive="mask")  # the beginning has no place there
     axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_formatter("")
     axis.set_xlabel("seconds of running" if against == "seconds" else "steps")
     for i, (label, psnr) in enumerate((levels or {}).items()):
         axis.axhline(psnr, color="0.5", linestyle=("--", ":")[i % 2], label=label)

@@ -62,7 +62,7 @@ def test_a_snapshot_has_the_population_the_best_first():
     one, two = last.population[-2:]
     assert same_bytes(weights(one), weights(last.population[4]))
     assert not same_bytes(weights(one), weights(two))
-    with pytest.raises(IndexError):
+    with pytest.raises(IndexError, match=r"network -?\d+ of a population of \d+"):
         last.population[6]
 
 

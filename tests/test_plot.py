@@ -87,6 +87,11 @@ def test_curves_of_records_and_snapshots():
     (axis,) = curves(record(), against="steps").axes
     assert np.asarray(axis.get_lines()[0].get_xdata()).tolist() == [1, 10, 100]
     assert axis.get_xscale() == "log"
+    # what was seen before the first step is not drawn as if it had been seen after it
+    (axis,) = curves(record(((0, 0.0, 5.0), *HISTORY)), against="steps").axes
+    (line,) = axis.get_lines()
+    places = line.get_transform().transform(np.asarray(line.get_xydata()))
+    assert np.isfinite(places).all(axis=1).tolist() == [False, True, True, True]
 
 
 def test_a_diverged_moment_leaves_a_gap():

@@ -455,6 +455,20 @@ def test_what_is_no_trainer_is_refused(wrong):
             cn.fit(np.zeros((4, 4, 3), "f4"), trainer=wrong)
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ("adam(rate='fast')", "rate must be a number above 0, got 'fast'"),
+        ("rprop(smallest=1.0, largest=0.1)", "smallest must be at most largest, got 1.0 and 0.1"),
+        ("lbfgs(memory=1.5)", "memory must be a whole number, got 1.5"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_numbers_out_of_range_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        cn.trainers.trainer(call)
+
+
 RAMP = np.tile(np.linspace(0, 1, 8, dtype=np.float32)[:, None, None], (1, 8, 1))
 
 

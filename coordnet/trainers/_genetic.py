@@ -194,7 +194,7 @@ def genetic(
     gradient_steps: int = 0,
     rate: float = 1e-2,
 ) -> Genetic:
-    """Return the genetic trainer; see :class:`Genetic`.
+    """Return the genetic trainer; see ``coordnet.trainers.Genetic``.
 
     Raises:
         ValueError: A number is out of range.

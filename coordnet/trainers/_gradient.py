@@ -180,6 +180,9 @@ def lbfgs(*, memory: int = 20, points: int | None = None) -> Gradient:
     ('full', 'pixels(points=65536)')
     """
     check_positive(memory=memory, points=1 if points is None else points)
+    if memory != int(memory):
+        msg = f"memory must be a whole number of steps, got {memory!r}"
+        raise ValueError(msg)
     return _lbfgs(memory, points)
 
 
@@ -240,6 +243,6 @@ def as_trainer(trainer: Trainer | optax.GradientTransformation) -> Trainer:
     msg = (
         "`trainer` must be an optax transformation, or a coordnet trainer with init, step, shown "
         f"and sampling; got {trainer!r:.80}; for example trainer=optax.adam(1e-3)"
-        f"{', called' if callable(trainer) else ''}"
+        f"{', or this function called' if callable(trainer) else ''}"
     )
     raise TypeError(msg)

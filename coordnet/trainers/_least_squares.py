@@ -25,6 +25,7 @@ _FLOOR = 0.3
 _TRIALS = 8  # dampings tried on one sample before another is drawn
 # A step of the warm-up: so many updates of Adam, on so many pixels each; about as long as a step.
 _UPDATES, _FEW = 500, 4096
+_WORK = 2**21  # weights times updates of a step: larger networks get fewer, at least 8
 
 
 class LeastSquaresState(NamedTuple):
@@ -64,6 +65,9 @@ class LeastSquares:
     what steps gain there is found again on the next sample, the sample grows, at last to the
     whole picture. Where it ends depends on where it begins, and the first weights are no good
     place: the first steps are some hundred updates of Adam each.
+
+    A fit looks at the clock between steps, and of a large network one step takes long: with
+    half a million weights some twenty seconds on two cores.
 
     Args:
         damping: To begin with, in units of the normal matrix's diagonal.
@@ -191,7 +195,8 @@ def _warmed(state, params, problem):
         weights = weights - state.rate * move
         return weights, average + 0.02 * (weights - average), adam  # of the last fifty
 
-    _, average, _ = jax.lax.fori_loop(0, _UPDATES, update, (flat, flat, rule.init(flat)))
+    updates = max(8, min(_UPDATES, _WORK // flat.size))
+    _, average, _ = jax.lax.fori_loop(0, updates, update, (flat, flat, rule.init(flat)))
     others = sample(seen)
     before, after = loss(flat, others), loss(average, others)
     good = after < before  # not so of NaN
@@ -322,7 +327,7 @@ def _by_conjugate_gradients(problem, params, key, count, iterations) -> _Sample:
 
 
 def least_squares(*, damping: float = 1e-2, warmup: int = 16, iterations: int = 0) -> LeastSquares:
-    """Return the Levenberg-Marquardt trainer; see :class:`LeastSquares`.
+    """Return the Levenberg-Marquardt trainer; see ``coordnet.trainers.LeastSquares``.
 
     Raises:
         ValueError: A number is out of range.

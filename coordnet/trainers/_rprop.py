@@ -120,6 +120,9 @@ def rprop(
     True
     """
     check_positive(size=size, smallest=smallest, largest=largest, grow=grow, shrink=shrink)
+    if smallest > largest:
+        msg = f"smallest must be at most largest, got {smallest!r} and {largest!r}"
+        raise ValueError(msg)
     if grow < 1 or shrink > 1:
         msg = f"grow must be at least 1 and shrink at most 1, got {grow!r} and {shrink!r}"
         raise ValueError(msg)
