@@ -329,7 +329,7 @@ def breeding(options: Options) -> Section:
 
 def _evosax() -> dict[str, Callable[..., Any]] | str:
     try:
-        from evosax import algorithms  # type: ignore[import-not-found]
+        from evosax import algorithms  # type: ignore[import-not-found]  # an optional peer
     except ImportError:
         return "evosax is not installed: pip install evosax"
     classes = ("SimpleGA", "MR15_GA", "SAMR_GA", "LearnedGA")

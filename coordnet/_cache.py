@@ -28,7 +28,7 @@ def cache_folder() -> Path | None:
 @cache
 def keep_compiled() -> None:
     """Let JAX keep what it compiles, unless the user chose a folder or opted out; once."""
-    if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]
+    if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]  # made at run time
         return
     try:
         folder = cache_folder()

@@ -118,7 +118,7 @@ def _continued(
             "norm do; a picture's network is a function of the point alone: leave them out"
         )
         raise ValueError(msg)
-    out = jax.eval_shape(lambda n: n(jnp.zeros((2, 2))), init)  # type: ignore[operator]
+    out = jax.eval_shape(lambda n: n(jnp.zeros((2, 2))), init)  # type: ignore[operator]  # nnx declares no call
     if out.shape != (2, channels):
         msg = (
             f"the network maps (2, 2) points to {out.shape}; for this picture it must be "
@@ -181,10 +181,13 @@ def _trainer(asked: Any, net: nnx.Module, preset: Preset, plain: bool) -> Traine
         return as_trainer(asked)
     if asked != "auto":
         return named_trainer(asked)
-    weights = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(net, nnx.Param)))
-    smooth = isinstance(net, CoordNet) and net.spec.activation.startswith(_SMOOTH)
-    layers_alone = isinstance(net, CoordNet) and not net.tables
-    if plain and smooth and layers_alone and weights <= _SMALL:
+    if (
+        plain
+        and isinstance(net, CoordNet)
+        and not net.tables  # layers alone
+        and net.spec.activation.startswith(_SMOOTH)
+        and net.spec.parameters <= _SMALL
+    ):
         return least_squares()
     return as_trainer(preset.trainer)
 

@@ -129,7 +129,10 @@ def curves(
     axis.set_ylabel("PSNR (dB)")
     axis.grid(alpha=0.3)
     if labels:
-        axis.legend(**{"loc": "center left", "bbox_to_anchor": (1, 0.5)} if many else {})
+        if many:
+            axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+        else:
+            axis.legend()
     return _shown(figure)
 
 

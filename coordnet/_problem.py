@@ -330,7 +330,7 @@ def evaluate(
     if isinstance(net, CoordNet):
         return net.lattice(ys, xs, dtype)
     y, x = jnp.meshgrid(ys, xs, indexing="ij")
-    out = net(jnp.stack([x.ravel(), y.ravel()], axis=-1))  # type: ignore[operator]
+    out = net(jnp.stack([x.ravel(), y.ravel()], axis=-1))  # type: ignore[operator]  # nnx declares no call
     return out.T.reshape(-1, ys.shape[0], xs.shape[0])
 
 
@@ -373,7 +373,7 @@ def make_problem(
     chunks = chunks_of((height, width), points, devices)
     rows = -(-height // chunks)
     rows = -(-rows // devices) * devices * chunks
-    ys, xs = lattice((height, width), coordinates=coordinates)  # type: ignore[arg-type]
+    ys, xs = lattice((height, width), coordinates=coordinates)  # type: ignore[arg-type]  # checked
     pad = rows - height
     weight = visible = shown = None
     if mask is not None or pad:

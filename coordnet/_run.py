@@ -127,8 +127,7 @@ class Population(Sequence[nnx.Module]):
         if not -len(self) <= index < len(self):
             msg = f"network {index} of a population of {len(self)}"
             raise IndexError(msg)
-        i = range(len(self))[index]
-        return self._build(jax.tree.map(lambda leaf: leaf[i], self._stack))
+        return self._build(jax.tree.map(lambda leaf: leaf[index], self._stack))
 
 
 # --- the run --------------------------------------------------------------------------

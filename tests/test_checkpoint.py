@@ -256,7 +256,7 @@ def test_a_fit_that_diverges_keeps_the_last_good_checkpoint(path):
         fit(trainer=bursting, steps=40, every=4, checkpoint=path, checkpoint_every=8)
     assert step_of(path) == 8
     with safetensors.safe_open(path, framework="numpy") as file:
-        assert all(np.isfinite(file.get_tensor(name)).all() for name in file.keys())  # noqa: SIM118
+        assert all(np.isfinite(file.get_tensor(name)).all() for name in file.keys())  # noqa: SIM118, no mapping
 
 
 # --- checkpoints of another fit ---------------------------------------------------------
@@ -516,5 +516,5 @@ def test_a_module_with_a_function_in_it_is_the_same_in_every_process():
         plan, _ = _plan.make_plan(IMAGE, mine)
     text = str(nnx.split(mine)[0])
     assert " at 0x" in text  # else this test has nothing to hold
-    setattr(mine, "activation", lambda x: x)  # noqa: B010
+    setattr(mine, "activation", lambda x: x)  # noqa: B010, as above
     assert _plan.make_plan(IMAGE, mine)[0].belongs() == plan.belongs()

@@ -242,7 +242,7 @@ def test_a_file_cut_short_is_an_error_or_loses_nothing(kind):
         try:
             image = read_image(data[:length])
         except ValueError as error:
-            assert str(error).startswith(f"{length} bytes: ")  # noqa: PT017
+            assert str(error).startswith(f"{length} bytes: ")  # noqa: PT017, most are read
             errors += 1
         else:
             np.testing.assert_array_equal(image, whole)
@@ -262,7 +262,7 @@ def test_a_damaged_file_is_an_image_or_an_error(kind, changes, in_the_header):
     try:
         image = read_image(bytes(data), max_pixels=10**6)
     except ValueError as error:
-        assert str(error).startswith(f"{len(data)} bytes: ")  # noqa: PT017
+        assert str(error).startswith(f"{len(data)} bytes: ")  # noqa: PT017, some are read
     else:
         assert image.dtype == np.float32
         assert image.shape[2] in (1, 3, 4)

@@ -50,7 +50,7 @@ with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
 
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="nonesuch"):
-        getattr(cn, "nonesuch")  # noqa: B009
+        getattr(cn, "nonesuch")  # noqa: B009, which a type checker knows is not there
     with pytest.raises(ImportError):
         from coordnet import nonesuch  # type: ignore[attr-defined]  # noqa: F401
 

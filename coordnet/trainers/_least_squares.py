@@ -67,7 +67,8 @@ class LeastSquares:
     place: the first steps are some hundred updates of Adam each.
 
     A fit looks at the clock between steps, and of a large network one step takes long: with
-    half a million weights some twenty seconds on two cores.
+    ``iterations=20``, 323,203 weights and 16,384 pixels two seconds on two cores, and as the
+    product of both.
 
     Args:
         damping: To begin with, in units of the normal matrix's diagonal.
