@@ -1,7 +1,9 @@
 """Set-up of the suite: a CPU, no compilation cache in a user's home, shapes checked."""
 
 import os
+from pathlib import Path
 
+import jax
 import jaxtyping
 import pytest
 from beartype import BeartypeConf, beartype
@@ -12,6 +14,15 @@ os.environ["COORDNET_CACHE"] = "off"
 
 # what jaxtyping's import hook checks every call with: an int serves where a float is asked for
 typechecker = beartype(conf=BeartypeConf(is_pep484_tower=True))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_programs():
+    """Forget compiled programs, if they are many: Linux grants a process 65,530 mappings."""
+    yield
+    mappings = Path("/proc/self/maps")
+    if mappings.exists() and mappings.read_bytes().count(b"\n") > 30_000:
+        jax.clear_caches()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from ._demo import Demo as Demo
 from ._demo import demo as demo
 from ._encodings import ENCODINGS as ENCODINGS
 from ._encodings import Encoding as Encoding
+from ._files import FormatError as FormatError
 from ._fit import DivergedWarning as DivergedWarning
 from ._fit import fit as fit
 from ._fit import fitted as fitted
@@ -19,10 +20,10 @@ from ._frames import frames_to_video as frames_to_video
 from ._images import read_image as read_image
 from ._images import write_image as write_image
 from ._learning import film_fit as film_fit
+from ._metrics import ms_ssim as ms_ssim
 from ._metrics import psnr as psnr
 from ._metrics import ssim as ssim
 from ._nets import CoordNet as CoordNet
-from ._nets import FormatError as FormatError
 from ._nets import Spec as Spec
 from ._nets import load as load
 from ._nets import save as save
@@ -39,6 +40,11 @@ from ._samples import images_folder as images_folder
 from ._samples import sample_image as sample_image
 from ._video import Film as Film
 from ._video import progress_steps as progress_steps
+from .codec._compress import compress as compress
+from .codec._decompress import Decoded as Decoded
+from .codec._decompress import decompress as decompress
+from .codec._folder import compress_folder as compress_folder
+from .codec._plugins import register_plugins as register_plugins
 from .trainers import adam as adam
 from .trainers import genetic as genetic
 from .trainers import lbfgs as lbfgs

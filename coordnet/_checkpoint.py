@@ -18,8 +18,7 @@ import numpy as np
 import safetensors
 from safetensors.numpy import save as pack_tensors
 
-from ._files import atomic_path
-from ._nets import FormatError
+from ._files import FormatError, atomic_path
 
 _FORMAT = "coordnet checkpoint 1"
 _RECORD = {"step", "seconds", "loss", "history", "latest"}

@@ -5,20 +5,15 @@ Imports stand in the functions: ``info`` on a picture needs no JAX.
 
 import dataclasses
 import json
-import os
 from argparse import Namespace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from ._files import check_target
+from ._commands_codec import info_of_compressed, is_compressed, run_compress, run_decompress
+from ._files import FormatError, check_target
+from ._outcome import Outcome, check_distinct, output_of, written
 
-
-class Outcome(NamedTuple):
-    """A line for people, a record for machines, and whether Ctrl-C ended the work."""
-
-    line: str
-    record: dict[str, Any]
-    interrupted: bool = False
+__all__ = ["run_compress", "run_decompress"]
 
 
 def run_fit(options: Namespace) -> Outcome:
@@ -36,14 +31,14 @@ def run_fit(options: Namespace) -> Outcome:
     if options.film_size is not None and options.film is None:
         msg = "--film-size is for the film; name it with --film"
         raise ValueError(msg)
-    output = _output(options, Path(options.picture).stem + ".safetensors")
+    output = output_of(options, Path(options.picture).stem + ".safetensors")
     if output.suffix != ".safetensors":
         msg = f"{output}: a network is kept in a file named .safetensors; --render draws a picture"
         raise ValueError(msg)
     also = {name: getattr(options, name) for name in ("film", "render", "report")}
     written = {f"--{name}": path for name, path in also.items()}
     written |= {"-o": output, "--checkpoint": options.checkpoint}
-    _check_distinct({"the picture": options.picture, "--mask": options.mask}, written)
+    check_distinct({"the picture": options.picture, "--mask": options.mask}, written)
     if options.report and Path(options.report).suffix.lower() not in (".html", ".htm"):
         msg = f"{options.report}: the report is a page for a browser; name it .html"
         raise ValueError(msg)
@@ -87,14 +82,21 @@ def run_render(options: Namespace) -> Outcome:
     from ._images import check_kind, write_image
     from ._nets import load
     from ._render import render
+    from .codec._decompress import decompress
 
-    if not _is_safetensors(options.network):
+    compressed = is_compressed(options.network)
+    if not compressed and not _is_safetensors(options.network):
         msg = f"{options.network}: not a network; make one of a picture with coordnet fit"
         raise ValueError(msg)
-    output = _output(options, Path(options.network).stem + ".png")
-    _check_distinct({"the network": options.network}, {"-o": output})
-    net = load(options.network)
-    check_kind(output, net.spec.channels, options.bits)  # that it can hold the picture
+    output = output_of(options, Path(options.network).stem + ".png")
+    check_distinct({"the network": options.network}, {"-o": output})
+    if compressed:
+        net = decompress(options.network)
+        channels = net.image.shape[2]
+    else:
+        net = load(options.network)
+        channels = net.spec.channels
+    check_kind(output, channels, options.bits)  # that it can hold the picture
     window = options.window and Window(x=options.window[:2], y=options.window[2:])
     picture = render(
         net,
@@ -104,14 +106,14 @@ def run_render(options: Namespace) -> Outcome:
         progress=False if options.quiet else None,
     )
     write_image(output, picture, bits=options.bits)
-    return _written(output, picture.shape[:2])
+    return written(output, picture.shape[:2])
 
 
 def run_video(options: Namespace) -> Outcome:
     """Film a fit, a zoom, or a folder of frames."""
     source = Path(options.source)
-    output = _output(options, source.stem + ".mp4")
-    _check_distinct({"the source": source}, {"-o": output})
+    output = output_of(options, source.stem + ".mp4")
+    check_distinct({"the source": source}, {"-o": output})
     if source.is_dir():
         _only_for(options, "a picture or a network", "frames")
         _only_for(options, "a network", "to", "zoom")
@@ -134,7 +136,7 @@ def _video_of_frames(options: Namespace, source: Path, output: Path) -> Outcome:
     from ._frames import frames_to_video
 
     frames_to_video(source, output, fps=options.fps, size=options.size, quality=options.quality)
-    return _written(output)
+    return written(output)
 
 
 def _video_of_zoom(options: Namespace, source: Path, output: Path) -> Outcome:
@@ -158,7 +160,7 @@ def _video_of_zoom(options: Namespace, source: Path, output: Path) -> Outcome:
         wanted = False if options.quiet else None
         for _, picture in zip(counting(range(count), wanted, "zooming"), pictures, strict=True):
             film.add(picture)
-    return _written(output)
+    return written(output)
 
 
 def _video_of_fit(options: Namespace, source: Path, output: Path) -> Outcome:
@@ -183,6 +185,8 @@ def run_info(options: Namespace) -> Outcome:
     """Tell what a file is."""
     path = Path(options.file)
     size = path.stat().st_size
+    if is_compressed(path):
+        return info_of_compressed(path)
     if not _is_safetensors(path):
         return _info_of_picture(path, size)
     import safetensors
@@ -230,8 +234,6 @@ def _info_of_picture(path: Path, size: int) -> Outcome:
 
 
 def _info_of_checkpoint(path: Path, size: int, metadata: dict[str, str]) -> Outcome:
-    from ._nets import FormatError
-
     try:
         found, belongs = json.loads(metadata["record"]), json.loads(metadata["belongs"])
         step, seconds, history = found["step"], found["seconds"], found["history"]
@@ -267,7 +269,7 @@ def run_art(options: Namespace) -> Outcome:
     for seed in dict.fromkeys(options.seeds):
         name = f"art-{seed}.png"
         free = Namespace(output=folder and options.output and folder / name, force=options.force)
-        output = _output(free if several else options, name)
+        output = output_of(free if several else options, name)
         net = random_art(seed, size=options.size, **given)
         check_kind(output, net.spec.channels, 8)  # that it can hold the picture
         picture = render(net, progress=False)
@@ -323,26 +325,6 @@ def _mask(path: str | None, max_side: int | None) -> Any:
     return None if path is None else read_image(path, grey=True, max_side=max_side)[..., 0] > 0.5
 
 
-def _output(options: Namespace, name: str) -> Path:
-    """Return where to write: what was named, or ``name`` here if nothing has that name."""
-    path = Path(name if options.output is None else options.output)
-    if options.output is None and path.exists() and not options.force:
-        msg = f"{path} exists; name the file with -o, or pass --force to replace it"
-        raise FileExistsError(msg)
-    check_target(path)
-    return path
-
-
-def _check_distinct(read: dict[str, Any], written: dict[str, Any]) -> None:
-    """Refuse to write two things to one file, or to one that is read; the names say which."""
-    names = {os.path.realpath(path): name for name, path in read.items() if path is not None}
-    for name, path in written.items():
-        other = name if path is None else names.setdefault(os.path.realpath(path), name)
-        if other != name:
-            msg = f"{other} and {name} are the same file, {path}; give each its own name"
-            raise ValueError(msg)
-
-
 def _is_safetensors(path: str | Path) -> bool:
     """Return whether a file begins as a safetensors file does: a length, then a JSON object."""
     with open(path, "rb") as file:
@@ -382,15 +364,3 @@ def _fitted(net: Any, output: Path, also: dict[str, Any]) -> Outcome:
         **also,
     }
     return Outcome(line, record, fitted.stopped == "interrupt")
-
-
-def _written(output: Path, size: tuple[int, int] | None = None) -> Outcome:
-    from ._page import size_text
-
-    count = output.stat().st_size
-    record: dict[str, Any] = {"file": output, "bytes": count}
-    line = f"{output}  {size_text(count)}"
-    if size is not None:
-        record["size"] = size[::-1]
-        line += f"  {size[1]}x{size[0]}"
-    return Outcome(line, record)

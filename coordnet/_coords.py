@@ -47,13 +47,13 @@ class Window(NamedTuple):
             )
             raise ValueError(msg)
         ys, xs = (
-            _coordinate(np.array([first, first + n]) - 0.5, length, max(size), coordinates)
+            coordinate(np.array([first, first + n]) - 0.5, length, max(size), coordinates)
             for first, n, length in ((top, high, height), (left, wide, width))
         )
         return cls(x=(float(xs[0]), float(xs[1])), y=(float(ys[0]), float(ys[1])))
 
 
-def _coordinate(u: np.ndarray, length: int, longest: int, coordinates: Coordinates) -> np.ndarray:
+def coordinate(u: np.ndarray, length: int, longest: int, coordinates: Coordinates) -> np.ndarray:
     """Map pixel positions ``u`` (0 is the centre of the first pixel) to a coordinate."""
     if coordinates == "centers":
         return (2 * u + 1 - length) / longest
@@ -105,7 +105,7 @@ def lattice(
         )
     else:
         ys, xs = (
-            _coordinate((np.arange(n) + 0.5) * (full / n) - 0.5, full, max(native), coordinates)
+            coordinate((np.arange(n) + 0.5) * (full / n) - 0.5, full, max(native), coordinates)
             for n, full in zip(size, native, strict=True)
         )
     return ys.astype(np.float32), xs.astype(np.float32)

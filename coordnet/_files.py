@@ -1,4 +1,4 @@
-"""Writing a file so that it is either whole or not there.
+"""Writing a file so that it is either whole or not there, and what to raise of a broken one.
 
 Everything this library writes goes first to a temporary file beside its target and takes the
 target's name at the end in one step, so that no reader ever meets half a file and a failed run
@@ -11,6 +11,15 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+
+
+class FormatError(ValueError):
+    """A file that is not what it should be: another kind, broken, or from the future.
+
+    >>> raise FormatError("a.safetensors: no network")
+    Traceback (most recent call last):
+    coordnet._files.FormatError: a.safetensors: no network
+    """
 
 
 @contextlib.contextmanager

@@ -21,21 +21,12 @@ from safetensors.numpy import save as pack_tensors
 from ._activations import ACTIVATIONS, Activation, activation
 from ._coords import Coordinates, frame
 from ._encodings import ENCODINGS, Encoding, encoding
-from ._files import atomic_path
+from ._files import FormatError, atomic_path
 
 Output = Literal["linear", "sigmoid"]
 
 _MOST_WEIGHTS = 2**31  # 8.6 GB, and as many again for each moment of an optimizer
 _UNSIZED = (512, 512)  # the frame of a network that no picture has given a size
-
-
-class FormatError(ValueError):
-    """A file that is not what it should be: another kind, broken, or from the future.
-
-    >>> raise FormatError("a.safetensors: no network")
-    Traceback (most recent call last):
-    coordnet._nets.FormatError: a.safetensors: no network
-    """
 
 
 @dataclass(frozen=True)

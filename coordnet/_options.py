@@ -49,8 +49,23 @@ examples:
   coordnet video photo.jpg -o learning.mp4 --steps 3000       # a picture: the film of a fit
   coordnet video photo.safetensors -o zoom.mp4 --to 0.1,-0.4 --zoom 20    # a network: a zoom
   coordnet video frames/ -o film.webm --fps 12                # a folder of numbered frames""",
+    "compress": """\
+examples:
+  coordnet compress photo.png -o photo.cnet --bpp 0.5
+  coordnet compress photo.png --psnr 35 --effort best
+  coordnet compress holiday/ -o small/ --quality 50 --effort fast      # again, to go on
+
+Give one of --bpp, --psnr, --max-bytes, --quality. On two cores a picture of 768x512 pixels takes
+half a minute with --effort fast, some minutes by default, most of an hour with --effort best.""",
+    "decompress": """\
+examples:
+  coordnet decompress photo.cnet -o photo.png
+  coordnet decompress photo.cnet -o wall.png --height 4000
+
+`coordnet render` draws a part of it; `coordnet info` tells where its bytes go.""",
     "info": """\
 examples:
+  coordnet info photo.cnet
   coordnet info photo.safetensors
   coordnet info photo.jpg --json""",
     "art": """\
@@ -122,6 +137,8 @@ def _parser() -> argparse.ArgumentParser:
         ("fit", "fit a network to a picture", _fit_options),
         ("render", "draw a network at any size", _render_options),
         ("video", "film a fit, a zoom, or a folder of frames", _video_options),
+        ("compress", "compress a picture, or a folder of them, to weights", _compress_options),
+        ("decompress", "decode a compressed picture, at any size", _decompress_options),
         ("info", "tell what a network, a checkpoint or a picture is", _info_options),
         ("art", "draw pictures from unfitted random networks", _art_options),
         ("demo", "see all of it on a portrait, in less than a minute", _demo_options),
@@ -215,10 +232,7 @@ def _output_option(parser: argparse.ArgumentParser, what: str, missing: str) -> 
 def _render_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("network", metavar="NET", help="a saved network")
     _output_option(parser, "FILE", "the network's name with .png, here")
-    size = parser.add_mutually_exclusive_group()
-    size.add_argument("--size", type=_size, metavar="WxH", help="in pixels, whatever the aspect")
-    size.add_argument("--height", type=int, metavar="H", help="in pixels, the aspect kept")
-    size.add_argument("--scale", type=float, metavar="S", help="pixels per native pixel")
+    _drawn_size_options(parser)
     parser.add_argument(
         "--window", type=_numbers(4), metavar="X0,X1,Y0,Y1", help="the part to draw"
     )
@@ -239,6 +253,40 @@ def _video_options(parser: argparse.ArgumentParser) -> None:
     _network_options(parser)
     _budget_options(parser)
     _reading_options(parser)
+
+
+def _compress_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "picture", metavar="PICTURE|NET|FOLDER",
+        help="a file of any common kind, or a saved network without encoding",
+    )  # fmt: skip
+    _output_option(parser, "FILE|FOLDER", "the picture's name with .cnet, here")
+    target = parser.add_mutually_exclusive_group()
+    target.add_argument("--bpp", type=float, metavar="B", help="bits for each pixel, at most")
+    target.add_argument("--psnr", type=float, metavar="DB", help="dB, at least")
+    target.add_argument("--max-bytes", type=int, metavar="N", help="of the file, at most")
+    target.add_argument("--quality", type=float, metavar="Q", help="0 (small) to 100 (60)")
+    parser.add_argument(
+        "--effort", choices=("fast", "default", "best"), default="default", help="(default)"
+    )
+    parser.add_argument(
+        "--kind", choices=("pyramid", "weights"), default="pyramid",
+        help="grids and networks (pyramid), or a plain network of sines, with --bpp or --max-bytes",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=_seed, default=0, metavar="N", help="of all randomness (0)")
+
+
+def _decompress_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE.cnet", help="a compressed picture")
+    _output_option(parser, "FILE", "the file's name with .png, here")
+    _drawn_size_options(parser)
+
+
+def _drawn_size_options(parser: argparse.ArgumentParser) -> None:
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--size", type=_size, metavar="WxH", help="in pixels, whatever the aspect")
+    size.add_argument("--height", type=int, metavar="H", help="in pixels, the aspect kept")
+    size.add_argument("--scale", type=float, metavar="S", help="pixels per native pixel")
 
 
 def _info_options(parser: argparse.ArgumentParser) -> None:

@@ -69,7 +69,7 @@ def _best(height: int, width: int, channels: int) -> Spec:
     return _grid_spec((finest,), _share(side, coarse), width=64, depth=2, activation=_SHARP)
 
 
-def _first_omega(height: int, width: int) -> float:
+def first_omega(height: int, width: int) -> float:
     """Return the first layer's omega: SIREN's 30 at its own 256 pixels, more for larger ones."""
     return round(min(max(30.0 * max(height, width) / 256, 30.0), 200.0), 1)
 
@@ -77,7 +77,7 @@ def _first_omega(height: int, width: int) -> float:
 def _sines(
     activation: str, height: int, width: int, channels: int, units: int = 128, depth: int = 3
 ) -> Spec:
-    first = _first_omega(height, width)
+    first = first_omega(height, width)
     return Spec(width=units, depth=depth, activation=activation.format(first=first))
 
 

@@ -3,8 +3,7 @@
 import math
 from collections.abc import Iterator
 from functools import partial
-from numbers import Integral, Real
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,23 +17,16 @@ from ._color import to_uint8
 from ._coords import Window, frame, lattice
 from ._decode import ImageInfo
 from ._encode import encode
-from ._nets import Spec, noted, parts
+from ._nets import Spec, parts
 from ._problem import evaluate
 from ._progress import counting
+from ._sizes import MOST_SIDE, Drawable, Frame, drawn_size, frame_of, samples_per_pixel
 
 # Values of one layer that are alive at once: they stay in a CPU's cache, and fill a GPU.
 _VALUES = {"cpu": 2**21}
 _VALUES_ELSEWHERE = 2**25
-_MOST_SIDE = 2**20  # pixels; beyond, float32 coordinates no longer tell pixels apart
 _MOST_CANVAS = 2**24  # pixels of a picture that is drawn only to be averaged: 200 MB
 _MOST_SAMPLES = 16  # along each axis of a pixel, at once; more are averaged in two stages
-
-
-class _Frame(NamedTuple):
-    """The native size of a network and its coordinates."""
-
-    size: tuple[int, int]
-    coordinates: Any
 
 
 def _means(length: int, samples: int) -> Float[Array, "pixels length"]:
@@ -62,7 +54,7 @@ def _draw(
 
 
 def render(
-    net: nnx.Module,
+    net: nnx.Module | Drawable,
     size: int | tuple[int, int] | None = None,
     *,
     scale: float | None = None,
@@ -75,7 +67,8 @@ def render(
     area, not a point of it. Memory is bounded whatever the size.
 
     Args:
-        net: A CoordNet, or any ``nnx.Module`` from ``(n, 2)`` points to ``(n, channels)``.
+        net: A CoordNet, a decompressed picture, or any ``nnx.Module`` from ``(n, 2)`` points to
+            ``(n, channels)``.
         size: Height in pixels, the aspect kept; or (height, width); native when missing.
         scale: Instead of ``size``: pixels per native pixel.
         window: The part of the plane to draw; the whole picture when missing.
@@ -92,18 +85,20 @@ def render(
     >>> render(net).shape, render(net, 40).shape, render(net, scale=0.5).shape
     ((20, 30, 3), (40, 60, 3), (10, 15, 3))
     """
+    if isinstance(net, Drawable):
+        return _drawn(net, size, scale, window)
     if not isinstance(net, nnx.Module):
         msg = f"`net` must be a network, got {type(net).__name__}; read a file with coordnet.load"
         raise TypeError(msg)
     keep_compiled()
-    native = _frame(net)
-    height, width = _size(native, size, scale, window)
-    samples = _samples_per_pixel(native, (height, width), window)
+    native = frame_of(net)
+    height, width = drawn_size(native, size, scale, window)
+    samples = samples_per_pixel(native, (height, width), window)
     if samples > _MOST_SAMPLES:
         assert native is not None
         part = window or frame(native.size, native.coordinates)
         return _in_two_stages(net, (height, width), part, -(-samples // _MOST_SAMPLES), progress)
-    native = native or _Frame((height, width), "centers")
+    native = native or Frame((height, width), "centers")
     ys, xs = lattice(
         (height * samples, width * samples),
         native=native.size,
@@ -132,12 +127,31 @@ def render(
     return out
 
 
+def _drawn(
+    net: Drawable,
+    size: int | tuple[int, int] | None,
+    scale: float | None,
+    window: Window | None,
+) -> Float[np.ndarray, "h w c"]:
+    """Draw what draws itself."""
+    native = Frame(net.native, "centers")
+    wanted = drawn_size(native, size, scale, window)
+    height, width = native.size
+    if window is None:
+        part = (0.0, 0.0, float(height), float(width))
+    else:  # from coordinates to native pixels
+        half = max(height, width) / 2
+        (left, right), (top, bottom) = ((v * half for v in span) for span in window)
+        part = (top + height / 2, left + width / 2, bottom - top, right - left)
+    return net.draw(wanted, part, samples_per_pixel(native, wanted, window))
+
+
 def _in_two_stages(
     net: nnx.Module, size: tuple[int, int], window: Window, times: int, progress: bool | None
 ) -> Float[np.ndarray, "h w c"]:
     """Draw ``times`` as large and average, some rows after the others: no tile need hold all."""
     height, width = size
-    if width * times > _MOST_SIDE:
+    if width * times > MOST_SIDE:
         msg = f"`window` {window} is too many times larger than the picture; draw it larger"
         raise ValueError(msg)
     (low, high), bands = window.y, []
@@ -152,7 +166,7 @@ def _in_two_stages(
 
 
 def zoom(
-    net: nnx.Module,
+    net: nnx.Module | Drawable,
     *,
     to: tuple[float, float] = (0.0, 0.0),
     scale: float = 16.0,
@@ -179,7 +193,7 @@ def zoom(
     if not (scale > 0 and math.isfinite(scale)) or frames < 1:
         msg = f"`scale` must be above 0 and `frames` at least 1, got {scale} and {frames}"
         raise ValueError(msg)
-    native = _frame(net)
+    native = frame_of(net)
     if native is None:
         msg = "zoom needs a network of known size: a fitted one, or a Spec with size=(h, w)"
         raise ValueError(msg)
@@ -187,7 +201,9 @@ def zoom(
         msg = f"`to` must be a point (x, y), got {to}"
         raise ValueError(msg)
     whole = frame(native.size, native.coordinates)
-    size = _size(native, size, None, None)  # of all frames, whatever a window's width rounds to
+    size = drawn_size(
+        native, size, None, None
+    )  # of all frames, whatever a window's width rounds to
     return (
         render(net, size, window=_nearer(whole, to, scale, t), progress=False)
         for t in np.linspace(0.0, 1.0, frames)
@@ -201,7 +217,7 @@ def thumbnail(net: nnx.Module, longest: int = 512) -> bytes:
     >>> thumbnail(CoordNet(Spec(width=8, depth=1, size=(20, 30))))[1:4]
     b'PNG'
     """
-    native = _frame(net)
+    native = frame_of(net)
     if native is None:
         msg = "a picture of a network needs one of known size"
         raise ValueError(msg)
@@ -224,14 +240,6 @@ def _nearer(whole: Window, to: tuple[float, float], scale: float, t: float) -> W
     return Window(*spans)
 
 
-def _frame(net: nnx.Module) -> _Frame | None:
-    spec = getattr(net, "spec", None)
-    if isinstance(spec, Spec):
-        return None if spec.size is None else _Frame(spec.size, spec.coordinates)
-    size = noted(net, "size")
-    return None if size is None else _Frame(size, "centers")
-
-
 def _canvas(shape: tuple[int, int, int]) -> np.ndarray:
     try:
         return np.empty(shape, np.float32)
@@ -241,75 +249,6 @@ def _canvas(shape: tuple[int, int, int]) -> np.ndarray:
             f"`size` {shape[:2]} takes {gigabytes:,.1f} GB, more memory than there is; draw windows"
         )
         raise ValueError(msg) from error
-
-
-def _size(
-    native: _Frame | None,
-    size: int | tuple[int, int] | None,
-    scale: float | None,
-    window: Window | None,
-) -> tuple[int, int]:
-    """Return the height and width to draw."""
-    if window is not None:
-        if not isinstance(window, Window):
-            msg = f"`window` must be a coordnet.Window(x=(x0, x1), y=(y0, y1)), got {window!r}"
-            raise TypeError(msg)
-        spans = [*window.x, *window.y]
-        if not all(map(math.isfinite, spans)) or not all(b > a for a, b in window):
-            msg = f"`window` must run from left to right and from top to bottom, got {window}"
-            raise ValueError(msg)
-    if size is not None and scale is not None:
-        msg = f"give `size` or `scale`, not both, got {size!r} and {scale!r}"
-        raise ValueError(msg)
-    if isinstance(size, tuple | list):
-        result = tuple(size)
-    elif native is None:
-        msg = "a network of no known size must be given `size=(height, width)` to draw"
-        raise ValueError(msg)
-    else:
-        # native pixels that the window holds, along each axis
-        whole = frame(native.size, native.coordinates)
-        part = whole if window is None else window
-        high, wide = (
-            n * (b - a) / (d - c)
-            for n, (a, b), (c, d) in zip(
-                native.size, (part.y, part.x), (whole.y, whole.x), strict=True
-            )
-        )
-        if size is None:
-            times = 1.0 if scale is None else scale
-            if not (isinstance(times, Real) and times > 0 and math.isfinite(times)):
-                msg = f"`scale` must be above 0, got {scale!r}"
-                raise ValueError(msg)
-            result = (max(1, round(high * times)), max(1, round(wide * times)))
-        elif isinstance(size, Integral):
-            result = (size, max(1, round(wide * size / high)))
-        else:
-            result = (size,)
-    if len(result) != 2 or not all(
-        isinstance(n, Integral) and 1 <= n <= _MOST_SIDE for n in result
-    ):
-        msg = (
-            "`size` must be a height or (height, width), whole numbers from 1 to "
-            f"{_MOST_SIDE:,}, got {result}"
-        )
-        raise ValueError(msg)
-    return int(result[0]), int(result[1])
-
-
-def _samples_per_pixel(native: _Frame | None, size: tuple[int, int], window: Window | None) -> int:
-    """Return how many points along each axis a pixel averages: one for each native pixel."""
-    if native is None:
-        return 1
-    whole = frame(native.size, native.coordinates)
-    part = whole if window is None else window
-    native_per_pixel = max(
-        full * (b - a) / (d - c) / n
-        for full, n, (a, b), (c, d) in zip(
-            native.size, size, (part.y, part.x), (whole.y, whole.x), strict=True
-        )
-    )
-    return max(1, math.ceil(native_per_pixel - 1e-6))
 
 
 def _tile(net: nnx.Module, height: int, width: int, samples: int) -> tuple[int, int]:

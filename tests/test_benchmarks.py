@@ -153,3 +153,14 @@ def test_the_page_in_the_repository_is_that_of_its_results():
         pytest.skip("nothing was measured yet")
     done = run(FOLDER / "readme.py", "--check")
     assert done.returncode == 0, done.stderr
+
+
+def test_rates_are_compared_at_equal_psnr(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    peers = importlib.import_module("_peers")
+    rates, psnrs = np.array([0.1, 0.2, 0.4, 0.8, 1.6]), np.array([25.0, 28, 31, 34, 37])
+    # four fifths of the bits at every PSNR, from other points of the same curve
+    finer = np.linspace(25, 37, 9)
+    fewer = 0.8 * 0.1 * 2 ** ((finer - 25) / 3)
+    assert peers.bd_rate(fewer, finer, rates, psnrs) == pytest.approx(-0.2, abs=1e-6)
+    assert np.isnan(peers.bd_rate(rates, psnrs + 40, rates, psnrs))

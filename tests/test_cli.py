@@ -425,3 +425,37 @@ def test_demo(here, capsys):
     assert _cli.main(["demo", "--image", "photo.png", "--steps", "30", "-o", "shown"]) == 0
     assert "index.html" in capsys.readouterr().out
     assert Path("shown/index.html").exists()
+
+
+def test_compress_info_and_decompress(here, capsys):
+    assert _cli.main(["compress", "photo.png", "--max-bytes", "2400", "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
+    assert _cli.main(["info", "photo.cnet"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    size = (here / "photo.cnet").stat().st_size
+    assert out[0].startswith("photo.cnet  compressed picture  32x24  RGB")
+    # the bytes of the parts are those of the file
+    parts = [re.fullmatch(r"  (.*?)  +([\d,]+) B +[\d.]+ %", line) for line in out[1:]]
+    assert {m[1] for m in parts if m} == {"header", "samples, exactly"}
+    assert sum(int(m[2].replace(",", "")) for m in parts if m) == size <= 2400
+    assert _cli.main(["decompress", "photo.cnet", "-o", "back.png", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["file"] == "back.png"
+    np.testing.assert_array_equal(read_image("back.png"), read_image("photo.png"))
+    assert _cli.main(["decompress", "photo.cnet", "-o", "large.png", "--height", "48"]) == 0
+    assert read_image("large.png").shape == (48, 64, 3)
+    capsys.readouterr()
+    assert "allows 3 bytes; the smallest file" in refused(
+        capsys, "compress", "photo.png", "-o", "no.cnet", "--max-bytes", "3"
+    )
+    assert "not a .cnet file" in refused(capsys, "decompress", "photo.png", "-o", "no.png")
+    (here / "cut.cnet").write_bytes((here / "photo.cnet").read_bytes()[:-9])
+    assert "cut.cnet: the .cnet file is damaged" in refused(capsys, "info", "cut.cnet")
+    assert not (here / "no.cnet").exists()
+
+
+def test_a_network_is_compressed_too(network, capsys):
+    assert _cli.main(["compress", network, "-o", "net.cnet", "--max-bytes", "150"]) == 0
+    assert re.search(r"net\.cnet.* bpp  \d\d\.\d\d dB", capsys.readouterr().out)
+    assert os.path.getsize("net.cnet") <= 150
+    assert _cli.main(["info", "net.cnet"]) == 0
+    assert "weights of layer 1, 16" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""PSNR and SSIM against scikit-image, which has its own code for both."""
+"""PSNR, SSIM and MS-SSIM against scikit-image, which has its own code for both."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from coordnet import psnr, ssim
+from coordnet import ms_ssim, psnr, ssim
 from coordnet._color import to_uint8
 
 
@@ -100,3 +100,30 @@ def test_floats_of_other_widths_are_rounded_as_float32():
 def test_ssim_needs_a_window():
     with pytest.raises(ValueError, match="at least 11"):
         ssim(np.zeros((10, 30, 3), np.float32), np.zeros((10, 30, 3), np.float32))
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.3])
+def test_ms_ssim_is_that_of_its_authors(noise):
+    a, b = pair(3, (177, 190), noise)
+    x, y = (to_uint8(v).astype(np.float64) for v in (a, b))
+    weights, product = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333), np.ones(3)
+    for i, weight in enumerate(weights):
+        # a K1 without end makes lightness equal: what is left compares contrast and structure
+        k1 = 0.01 if i == 4 else 1e8
+        found = [
+            structural_similarity(
+                x[..., c], y[..., c], gaussian_weights=True, sigma=1.5,
+                use_sample_covariance=False, data_range=255, K1=k1,
+            )
+            for c in range(3)
+        ]  # fmt: skip
+        product *= np.array(found) ** weight
+        h, w = (n // 2 * 2 for n in x.shape[:2])
+        x, y = (v[:h, :w].reshape(h // 2, 2, w // 2, 2, 3).mean((1, 3)) for v in (x, y))
+    # float64 on both sides; a K1 of 1e8 leaves some 1e-13
+    assert ms_ssim(a, b) == pytest.approx(product.mean(), abs=1e-9)
+
+
+def test_ms_ssim_needs_five_scales():
+    with pytest.raises(ValueError, match="MS-SSIM needs sides of at least 176"):
+        ms_ssim(*pair(3, (170, 300)))

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import coordnet as cn
+from coordnet.codec import _compress
 
 _ROOT = Path(__file__).parent.parent
 _README = (_ROOT / "README.md").read_text()
@@ -14,8 +15,9 @@ def test_blocks_run(tmp_path, monkeypatch, capsys):
     # the same portrait, smaller: the blocks are about the calls, not about the picture's size
     small = cn.downscale_area(cn.sample_image(), (150, 128))
     monkeypatch.setattr(cn, "sample_image", lambda: small, raising=False)
+    monkeypatch.setitem(_compress.EFFORTS, "fast", (40, 1))
     blocks = re.findall(r"```python\n(.*?)```", _README, re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     names: dict[str, object] = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)
@@ -23,8 +25,11 @@ def test_blocks_run(tmp_path, monkeypatch, capsys):
     assert "weights" in said
     assert "hidden" in said
     written = {path.name for path in tmp_path.iterdir()}
-    assert written == {"large.png", "face.png", "portrait.safetensors", "learning.mp4"}
+    assert written == {
+        "large.png", "face.png", "portrait.safetensors", "learning.mp4", "small-large.png",
+    }  # fmt: skip
     assert cn.read_image("large.png").shape == (300, 256, 3)
+    assert cn.read_image("small-large.png").shape == (450, 384, 3)
     assert cn.read_image("face.png").shape == (480, 480, 3)
 
 

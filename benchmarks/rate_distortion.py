@@ -1,0 +1,180 @@
+"""Bits against PSNR and MS-SSIM: ``compress`` beside the codecs that people use.
+
+    python benchmarks/rate_distortion.py --effort fast
+    python benchmarks/rate_distortion.py --effort default --pictures kodim15 kodim05
+
+Every encode is real bytes, decoded again. What was measured stays in ``rate_distortion.json``, by
+codec, picture and setting, so that the table grows from run to run; ``--again`` measures anew.
+"""
+
+import argparse
+import json
+import os
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _peers import PEERS, Peer, bd_rate
+
+import coordnet as cn
+
+HERE = Path(__file__).parent
+OUT = HERE / "rate_distortion.json"
+RATES = (0.15, 0.3, 0.6, 1.0)  # bits a pixel
+
+
+def measured(encode: Any, decode: Any, image: np.ndarray) -> dict[str, float]:
+    """Return what one encode and decode come to; image is uint8."""
+    begun = time.perf_counter()
+    data = encode(image)
+    encoded = time.perf_counter()
+    found = decode(data)
+    decoded = time.perf_counter()
+    mse = np.square(found.astype(np.float64) - image).mean() / 255**2
+    return {
+        "bytes": len(data),
+        "bpp": 8 * len(data) / image[..., 0].size,
+        "psnr": float(-10 * np.log10(max(mse, 1e-10))),
+        "ms_ssim": cn.ms_ssim(image / np.float32(255), found / np.float32(255)),
+        "encode_seconds": encoded - begun,
+        "decode_seconds": decoded - encoded,
+    }
+
+
+def of_peer(peer: Peer, image: np.ndarray, setting: float) -> dict[str, float]:
+    """Measure another codec."""
+    return measured(lambda v: peer.encode(v, setting), peer.decode, image)
+
+
+def of_ours(image: np.ndarray, bpp: float, effort: Any) -> dict[str, float]:
+    """Measure ``compress`` at a rate."""
+
+    def decode(data: bytes) -> np.ndarray:
+        return np.rint(cn.decompress(data).image * 255).astype(np.uint8)
+
+    floats = image / np.float32(255)
+    return measured(
+        lambda _: cn.compress(floats, bpp=bpp, effort=effort, progress=False), decode, image
+    )
+
+
+def curves(found: dict[str, Any], codec: str, picture: str) -> tuple[list[float], list[float]]:
+    """Return rates and PSNRs of a codec on a picture."""
+    points = found.get(codec, {}).get(picture, {}).values()
+    return [p["bpp"] for p in points], [p["psnr"] for p in points]
+
+
+def anchors(picture: str, folder: Path) -> tuple[list[float], list[float]]:
+    """Return the published curve of Cool-Chic 4.2, real bytes, of one Kodak picture."""
+    path = folder.parent / "anchors" / "coolchic_per_image_kodak.csv"
+    if not path.exists():
+        return [], []
+    rows = [line.split(",") for line in path.read_text().splitlines()[1:]]
+    own = [r for r in rows if r[0] == "Cool-Chic v4.2" and r[1] == picture]
+    return [float(r[3]) for r in own], [float(r[4]) for r in own]
+
+
+def table(found: dict[str, Any], pictures: list[str], folder: Path) -> str:
+    """Return BD-rates of our efforts against all others, as Markdown."""
+    ours = [name for name in found if name.startswith("coordnet")]
+    lines = ["| BD-rate against | " + " | ".join(ours) + " |", "|---" * (len(ours) + 1) + "|"]
+    for peer in [*PEERS, "Cool-Chic 4.2 (published)"]:
+        cells = []
+        for name in ours:
+            rates = []
+            for picture in pictures:
+                own = curves(found, name, picture)
+                other = curves(found, peer, picture) if peer in PEERS else anchors(picture, folder)
+                if len(own[0]) >= 2 and len(other[0]) >= 2:
+                    rates.append(bd_rate(*own, *other))
+            cells.append(f"{100 * np.nanmean(rates):+.1f} % ({len(rates)})" if rates else "")
+        lines.append(f"| {peer} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def draw(found: dict[str, Any], pictures: list[str], folder: Path, path: Path) -> None:
+    """Draw all curves, a panel for each picture."""
+    import matplotlib.pyplot as plt
+
+    rows = -(-len(pictures) // 4)
+    figure, axes = plt.subplots(
+        rows, min(4, len(pictures)), figsize=(18, 4.2 * rows), squeeze=False
+    )
+    for axis, picture in zip(axes.flat, pictures, strict=False):
+        for codec in found:
+            x, y = curves(found, codec, picture)
+            order = np.argsort(x)
+            ours = codec.startswith("coordnet")
+            axis.plot(
+                np.array(x)[order], np.array(y)[order], label=codec, lw=2.2 if ours else 1,
+                marker="o" if ours else None,
+            )  # fmt: skip
+        x, y = anchors(picture, folder)
+        if x:
+            axis.plot(
+                *zip(*sorted(zip(x, y, strict=True)), strict=True), "k:", label="Cool-Chic 4.2"
+            )
+        axis.set(title=picture, xlim=(0, 1.3), xlabel="bits a pixel", ylabel="PSNR, dB")
+        top = max((b for a, b in zip(x, y, strict=True) if a < 1.3), default=42)
+        axis.set_ylim(top - 18, top + 1)
+        axis.grid(alpha=0.3)
+    axes.flat[0].legend(fontsize=7)
+    figure.tight_layout()
+    figure.savefig(path, dpi=70)
+
+
+def main() -> None:
+    """Measure what is not measured yet, and tell all."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--effort", choices=("fast", "default", "best", "none"), default="fast")
+    parser.add_argument("--pictures", nargs="*")
+    parser.add_argument("--rates", nargs="*", type=float, default=RATES)
+    parser.add_argument("--again", action="store_true")
+    parser.add_argument("--figure", type=Path)
+    options = parser.parse_args()
+    images = cn.images_folder()
+    if images is None:
+        parser.error("no pictures: name their folder in COORDNET_IMAGES")
+    folder = images / "kodak"
+    names = options.pictures or sorted(p.stem for p in folder.glob("*.png"))
+    found: dict[str, Any] = json.loads(OUT.read_text()) if OUT.exists() else {}
+
+    def note(codec: str, picture: str, setting: str, measure: Any) -> None:
+        points = found.setdefault(codec, {}).setdefault(picture, {})
+        if setting not in points or (options.again and codec.startswith("coordnet")):
+            points[setting] = measure()
+            partial = OUT.with_suffix(".partial")
+            partial.write_text(json.dumps(found, indent=1) + "\n")
+            os.replace(partial, OUT)
+            p = points[setting]
+            print(
+                f"{codec:32s} {picture} {setting:>6s}: {p['bpp']:.4f} bpp {p['psnr']:.2f} dB "
+                f"MS-SSIM {p['ms_ssim']:.4f}, {p['encode_seconds']:.1f} s, "
+                f"{p['decode_seconds']:.2f} s",
+                flush=True,
+            )
+
+    for picture in names:
+        image = np.rint(cn.read_image(folder / f"{picture}.png") * 255).astype(np.uint8)
+        for codec, peer in PEERS.items():
+            for setting in peer.settings:
+                note(
+                    codec, picture, f"{setting:g}",
+                    partial(of_peer, peer, image, setting),
+                )  # fmt: skip
+        if options.effort != "none":
+            for bpp in options.rates:
+                note(
+                    f"coordnet {options.effort}", picture, f"{bpp:g}",
+                    partial(of_ours, image, bpp, options.effort),
+                )  # fmt: skip
+    pictures = sorted({p for c in found.values() for p in c})
+    print(table(found, pictures, folder))
+    if options.figure:
+        draw(found, pictures, folder, options.figure)
+
+
+if __name__ == "__main__":
+    main()

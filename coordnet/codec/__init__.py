@@ -1,0 +1,1 @@
+"""Pictures compressed to weights: ``.cnet`` files."""

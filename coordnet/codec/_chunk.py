@@ -1,0 +1,210 @@
+"""The chunk of a pyramid: which networks, how they differ from those that ship, and the latents."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from .._files import FormatError
+from . import _laplace
+from ._container import Reader
+from ._entropy import walk
+from ._models import FINEST, PRICES, decoders, kept
+from ._pyramid import LEVELS, shapes
+
+#: Tensors that a picture may have of its own, in the order of the file. The inner layer of the
+#: entropy network, two thirds of all weights, would gain about 2 % and cost more than that.
+TUNED = (
+    "own", "passed", "taps", "hidden", "hidden_bias", "output", "output_bias", "past", "around",
+    "around_bias", "mean", "mean_bias", "outer", "outer_bias", "top_mean", "top_octave",
+)  # fmt: skip
+
+_CHANGED = 128  # added to the number of the networks
+_UNCHANGED = 255  # in place of a tensor's step
+_MOST_LOG_STEP = 30
+
+#: By place among the tensors: the logarithm of a step in whole units, and whole steps of it.
+Deltas = dict[int, tuple[int, Int[np.ndarray, " n"]]]
+
+
+class Pyramid(NamedTuple):
+    """What a chunk holds: the number of networks that ship, differences from them, latents."""
+
+    model: int
+    deltas: Deltas
+    latents: list[Int[np.ndarray, "_ _ _"]]
+
+
+def nothing(height: int, width: int) -> Pyramid:
+    """Return the pyramid that takes the fewest bytes: zeros, of the coarsest networks."""
+    model = int(np.argmax(PRICES))
+    sizes = shapes(height, width, FINEST[model])
+    return Pyramid(model, {}, [np.zeros(size, np.int64) for size in sizes])
+
+
+def tensors(numbers: dict[str, Any]) -> list[tuple[str, int, np.ndarray]]:
+    """Return the tensors in the order of the file: names, and which of a list, or -1."""
+    found = []
+    for name in TUNED:
+        value = numbers[name]
+        found += (
+            [(name, i, v) for i, v in enumerate(value)]
+            if isinstance(value, list)
+            else [(name, -1, value)]
+        )
+    return found
+
+
+def changed(numbers: dict[str, Any], deltas: Deltas) -> dict[str, Any]:
+    """Return networks in whole numbers with the differences of a picture added."""
+    out = {k: list(v) if isinstance(v, list) else v for k, v in numbers.items()}
+    for place, (name, i, value) in enumerate(tensors(numbers)):
+        if place in deltas:
+            log_step, steps = deltas[place]
+            new = value + (steps << log_step).reshape(value.shape)
+            if i < 0:
+                out[name] = new
+            else:
+                out[name][i] = new
+    return out
+
+
+def chosen(
+    numbers: dict[str, Any],
+    learnt: dict[str, Any],
+    cost: Callable[[dict[str, Any]], float],
+    price: float,
+) -> Deltas:
+    """Return the differences of learnt networks, each tensor's rounded to what is worth its bits.
+
+    A rounding by steps s costs about c s**2 for a tensor and saves log2(s) bits a weight. c is
+    measured, with rounding errors of both signs, about the learnt networks.
+
+    Args:
+        numbers: The networks that ship.
+        learnt: What became of them.
+        cost: Of networks in whole numbers.
+        price: Of a bit, in the units of the cost.
+    """
+    rng, exact = np.random.default_rng(0), cost(learnt)
+    before, after = tensors(numbers), tensors(learnt)
+    whole = {
+        k: (0, (b[2] - a[2]).ravel().astype(np.int64))
+        for k, (a, b) in enumerate(zip(before, after, strict=True))
+    }
+    deltas: Deltas = {}
+    for place, (_, _, value) in enumerate(after):
+        difference = whole[place][1]
+        trial = max(float(np.sqrt(np.mean(np.square(difference.astype(float))))), 4.0)
+        error = np.rint(rng.uniform(-trial / 2, trial / 2, value.size)).astype(np.int64)
+        tried = [changed(learnt, {place: (0, sign * error)}) for sign in (1, -1)]
+        dearer = sum(cost(one) for one in tried) / 2 - exact
+        worth = price * value.size / (2 * math.log(2))
+        step = trial * math.sqrt(worth / max(dearer, worth / 64))
+        log_step = min(max(round(math.log2(step)), 0), _MOST_LOG_STEP)
+        steps = np.rint(difference / 2**log_step).astype(np.int64)
+        if steps.any():
+            deltas[place] = log_step, steps
+    return deltas
+
+
+def packed(found: Pyramid) -> bytes:
+    """Return the bytes of a chunk."""
+    numbers = kept(found.model)
+    head, coder = bytearray([found.model]), _laplace.RangeEncoder()
+    if found.deltas:
+        head[0] += _CHANGED
+        for place, (_, _, value) in enumerate(tensors(numbers)):
+            if place not in found.deltas:
+                head.append(_UNCHANGED)
+                continue
+            log_step, steps = found.deltas[place]
+            scale = _laplace.scale_of(steps)
+            head += bytes([log_step, scale])
+            zeros = np.zeros(value.size, np.int64)
+            _laplace.encode(coder, steps, zeros, np.full(value.size, scale))
+    _, entropy = decoders(changed(numbers, found.deltas))
+
+    def code(values: Any, means: Any, scales: Any, _: Any) -> Any:
+        _laplace.encode(coder, values, means, scales)
+        return values
+
+    walk(entropy, [grid.shape for grid in found.latents], found.latents, code)  # type: ignore[misc]
+    return bytes(head) + _laplace.words_of(coder)
+
+
+def unpacked(body: bytes, height: int, width: int) -> Pyramid:
+    """Return what :func:`packed` was given.
+
+    Raises:
+        FormatError: The bytes are no such chunk of a picture of that size.
+    """
+    reader = Reader(body, "pyramid of the .cnet file")
+    first = reader.byte()
+    model = first % _CHANGED
+    numbers = kept(model)
+    heads = []
+    if first >= _CHANGED:
+        for place, (_, _, value) in enumerate(tensors(numbers)):
+            log_step = reader.byte()
+            if log_step == _UNCHANGED:
+                continue
+            scale = reader.byte()
+            if log_step > _MOST_LOG_STEP or scale >= _laplace.SCALES:
+                msg = f"the .cnet file changes weights by steps of 2**{log_step}, scale {scale}"
+                raise FormatError(msg)
+            heads.append((place, log_step, scale, value.size))
+    coder = _laplace.decoder_of(reader.take(reader.left))
+    try:
+        deltas = {
+            place: (log_step, _laplace.decode(coder, np.zeros(n, np.int64), np.full(n, scale)))
+            for place, log_step, scale, n in heads
+        }
+        _, entropy = decoders(changed(numbers, deltas))
+        finest = LEVELS - len(numbers["own"])
+        latents = walk(
+            entropy,
+            shapes(height, width, finest),
+            None,
+            lambda _, means, scales, __: _laplace.decode(coder, means, scales),
+        )
+    except (ValueError, AssertionError) as error:  # constriction's, of data that none wrote
+        msg = f"the .cnet file is damaged: its latents cannot be decoded ({error})"
+        raise FormatError(msg) from error
+    return Pyramid(model, deltas, latents)
+
+
+def rounded(
+    model: int,
+    deltas: Deltas,
+    latents: Sequence[Float[np.ndarray, "_ _ _"]],
+    worth: Sequence[Sequence[float]],
+) -> list[Int[np.ndarray, "_ _ _"]]:
+    """Return whole latents that are worth their bits (rate-distortion optimised quantisation).
+
+    Each in its turn is rounded to the nearest whole number, or nearer to what is expected of it,
+    with all before it as they were decided.
+
+    Args:
+        model: The number of the networks.
+        deltas: What is different of them.
+        latents: As they were learnt, the finest first.
+        worth: Bits that a squared error of 1 is worth, by grid and channel; inf is rounding.
+    """
+    _, entropy = decoders(changed(kept(model), deltas))
+
+    def code(values: Any, means: Any, scales: Any, place: tuple[int, int]) -> Any:
+        bits = worth[place[0]][place[1]]
+        nearest = np.rint(values).astype(np.int64)
+        if bits == np.inf:
+            return nearest
+        expected = (means + _laplace.MEAN_UNIT // 2) // _laplace.MEAN_UNIT
+        best, least = nearest, np.full(len(nearest), np.inf)
+        for one in (nearest, nearest + np.sign(expected - nearest), expected):
+            cost = bits * np.square(values - one) + _laplace.bits(one, means, scales)
+            best, least = np.where(cost < least, one, best), np.minimum(cost, least)
+        return best
+
+    return walk(entropy, [grid.shape for grid in latents], latents, code)  # type: ignore[misc]

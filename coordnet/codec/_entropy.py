@@ -1,0 +1,183 @@
+"""What is expected of a latent, from all that is known before it: whole numbers throughout.
+
+The nodes of a grid stand in cells of 2 x 2, and a cell is a node of the grid above. A grid is
+coded in four passes of whole arrays, one for each place in the cells. A pass knows the grid above,
+the passes before it, 3 x 3 cells of each, and the channels before its own. From these one small
+network says the mean and the scale of a Laplace distribution. Its weights, inputs and outputs are
+whole numbers that float64 holds exactly, and so are its sums: products by BLAS are the same in
+any order, on any machine.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+
+from ._laplace import LIMIT, MEAN_UNIT, SCALE_UNIT, SCALES
+
+#: The places in a cell, (row, column), in the order of the passes.
+PHASES = ((0, 0), (1, 1), (0, 1), (1, 0))
+#: Planes of cells that a pass sees 3 x 3 of: the grid above, and the first three phases.
+PLANES = 4
+#: Units of the weights, and of a magnitude: so many to log2(1 + |x|) = 1.
+WEIGHT_UNIT = 2**8
+MAGNITUDE_UNIT = 16
+
+_CELLS = 2**15  # at once: some 10 MB of inputs
+
+
+class EntropyNet(NamedTuple):
+    """The weights; units, inputs, channels: (4, u, i), columns: one for each grid's channel.
+
+    ``mean`` (4, i) and ``mean_bias`` (4, columns) make sixteenths; ``inner`` (4, u, i),
+    ``inner_bias`` (4, u, columns), ``outer`` (4, u) and ``outer_bias`` (4, columns) the scale.
+    """
+
+    mean: Float[np.ndarray, "4 i"]
+    mean_bias: Float[np.ndarray, "4 k"]
+    inner: Float[np.ndarray, "4 u i"]
+    inner_bias: Float[np.ndarray, "4 u k"]
+    outer: Float[np.ndarray, "4 u"]
+    outer_bias: Float[np.ndarray, "4 k"]
+    top_mean: Int[np.ndarray, " c"]
+    top_scale: Int[np.ndarray, " c"]
+
+
+#: Called with nodes (None where they are not known), their means and their scales, and with the
+#: grid's place among the grids and the channel; returns the nodes.
+Coder = Callable[
+    [np.ndarray | None, Int[np.ndarray, " n"], Int[np.ndarray, " n"], tuple[int, int]],
+    Int[np.ndarray, " n"],
+]
+
+
+@cache
+def magnitudes() -> Float[np.ndarray, " n"]:
+    """Return 16 log2(1 + x), rounded, for every whole x that is written.
+
+    >>> magnitudes()[[0, 1, 3, 1023]].tolist()
+    [0.0, 16.0, 32.0, 160.0]
+    """
+    # k is the rounded value from the least n = 1 + x on with n**32 >= 2**(2 k - 1)
+    steps, k = [], 1
+    while not steps or steps[-1] <= LIMIT + 1:
+        low, high = 1, 2 * LIMIT
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if middle**32 >= 2 ** (2 * k - 1) else (middle + 1, high)
+        steps.append(low)
+        k += 1
+    return np.searchsorted(steps, np.arange(1, LIMIT + 2), side="right").astype(np.float64)
+
+
+def walk(
+    net: EntropyNet,
+    shapes: Sequence[tuple[int, int, int]],
+    latents: Sequence[Shaped[np.ndarray, "_ _ _"]] | None,
+    code: Coder,
+) -> list[Int[np.ndarray, "_ _ _"]]:
+    """Visit every latent in the order of the file, the coarsest grid first.
+
+    Args:
+        net: The entropy network.
+        shapes: Channels, height and width of the grids, the finest first.
+        latents: The grids to code, or None where ``code`` finds them out.
+        code: Called for runs of nodes; what it returns is what later nodes know of them.
+
+    Returns:
+        The grids, the finest first.
+    """
+    grids: list[np.ndarray] = [np.zeros(0)] * len(shapes)
+    columns = np.cumsum([0, *(shape[0] for shape in shapes)])
+    channels, height, width = shapes[-1]
+    top = np.empty(shapes[-1], np.int64)
+    for c in range(channels):
+        count = height * width
+        values = None if latents is None else latents[-1][c].ravel()
+        means, scales = np.full(count, net.top_mean[c]), np.full(count, net.top_scale[c])
+        top[c] = code(values, means, scales, (len(shapes) - 1, c)).reshape(height, width)
+    grids[-1] = top
+    for i in reversed(range(len(shapes) - 1)):
+        above = grids[i + 1 : i + 3]
+        given = None if latents is None else latents[i]
+        grids[i] = _grid(net, shapes[i], above, (i, int(columns[i])), given, code)
+    return grids
+
+
+def _grid(
+    net: EntropyNet,
+    shape: tuple[int, int, int],
+    above: Sequence[Int[np.ndarray, "_ _ _"]],
+    place: tuple[int, int],
+    given: Shaped[np.ndarray, "_ _ _"] | None,
+    code: Coder,
+) -> Int[np.ndarray, "c h w"]:
+    """Visit a grid, given its place and first column, channel by channel and phase by phase."""
+    level, column = place
+    channels, height, width = shape
+    rows, columns = above[0].shape[1:]  # of cells
+    strip = max(1, _CELLS // columns)
+    before = (net.mean.shape[1] - 9 * PLANES - 1) // 4  # channels known at their own place
+    grid = np.zeros((channels, 2 * rows, 2 * columns), np.int64)
+    known: list[np.ndarray] = []  # of the channels before, the last first: (4, rows, columns)
+    for c in range(channels):
+        planes = np.zeros((PLANES + 1, rows + 2, columns + 2))
+        planes[0, 1:-1, 1:-1] = above[0][min(c, len(above[0]) - 1)]
+        far = above[1][min(c, len(above[1]) - 1)] if len(above) > 1 else None
+        for k, (a, b) in enumerate(PHASES):
+            # of an odd height or width the last cells lack some nodes
+            part = grid[c, a:height:2, b:width:2]
+            for first in range(0, len(part), strip):
+                last = min(first + strip, len(part))
+                inputs = _inputs(planes[: k + 1], far, known[:before], first, last, part.shape[1])
+                means, scales = _expected(net, inputs, k, column + c)
+                values = None if given is None else given[c, a::2, b::2][first:last].ravel()
+                part[first:last] = code(values, means, scales, (level, c)).reshape(last - first, -1)
+            planes[k + 1, 1 : 1 + part.shape[0], 1 : 1 + part.shape[1]] = part
+        known.insert(0, planes[1:, 1:-1, 1:-1])
+    return grid[:, :height, :width]
+
+
+def _inputs(
+    planes: Float[np.ndarray, "k h w"],
+    far: Int[np.ndarray, "h2 w2"] | None,
+    known: Sequence[Float[np.ndarray, "_ _ _"]],
+    first: int,
+    last: int,
+    width: int,
+) -> dict[int, Float[np.ndarray, " n"]]:
+    """Return what is known of some rows of cells, by its place among the inputs."""
+    rows, found = slice(first, last), {}
+    for plane, values in enumerate(planes):
+        for place in range(9):
+            dy, dx = divmod(place, 3)
+            found[9 * plane + place] = values[first + dy : last + dy, dx : dx + width].ravel()
+    if far is not None:
+        quarter = far[np.arange(first, last) // 2][:, np.arange(width) // 2]
+        found[9 * PLANES] = quarter.ravel().astype(np.float64)
+    for d, channel in enumerate(known):
+        for phase, values in enumerate(channel):
+            found[9 * PLANES + 1 + 4 * d + phase] = values[rows, :width].ravel()
+    return found
+
+
+def _expected(
+    net: EntropyNet, inputs: dict[int, Float[np.ndarray, " n"]], phase: int, column: int
+) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
+    """Return means in sixteenths and scales in eighths of an octave."""
+    which = list(inputs)
+    values = np.stack(list(inputs.values()))
+    sizes = magnitudes()[np.abs(values).astype(np.int64)]
+    mean = net.mean[phase, which] @ values + net.mean_bias[phase, column]
+    inner = net.inner[phase][:, which] @ sizes + net.inner_bias[phase, :, column, None]
+    outer = net.outer[phase] @ np.maximum(inner, 0) + net.outer_bias[phase, column]
+    mean = np.floor(mean / WEIGHT_UNIT + 0.5)
+    # weights times magnitudes, times weights once more: to eighths of an octave
+    scale = np.floor(outer / (WEIGHT_UNIT**2 * MAGNITUDE_UNIT / SCALE_UNIT) + 0.5)
+    most = LIMIT * MEAN_UNIT
+    return (
+        np.clip(mean, -most, most).astype(np.int64),
+        np.clip(scale, 0, SCALES - 1).astype(np.int64),
+    )

@@ -1,0 +1,89 @@
+"""A folder of pictures to ``.cnet`` files."""
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+from .._files import atomic_path, check_target
+from .._images import read_image
+from .._progress import counting
+from ._compress import UnreachableError, compress
+
+_KINDS = {
+    ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".pgm", ".pnm", ".gif",
+    ".avif", ".jp2",
+}  # fmt: skip
+
+
+class _UnreadableError(Exception):
+    """A picture that cannot be read."""
+
+
+def compress_folder(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    progress: bool | None = None,
+    **options: Any,
+) -> list[Path]:
+    """Compress all pictures of a folder; what is done already is passed over.
+
+    A file of ``target`` appears when it is complete, so that a run that was stopped goes on
+    where it was; remove the file to have it made anew. A picture that cannot be read, or cannot
+    be made as small as was asked, is passed over with a warning.
+
+    Args:
+        source: A folder; pictures are known by their extensions, folders in it are left out.
+        target: A folder for the ``.cnet`` files, made if it is not there.
+        progress: Show a progress bar; when missing, where somebody watches.
+        options: As ``compress`` takes them.
+
+    Returns:
+        The files of all pictures that could be compressed, old ones too.
+
+    Raises:
+        NotADirectoryError: ``source`` is no folder.
+        ValueError: It holds two pictures whose files would have the same name.
+
+    >>> import tempfile, numpy as np
+    >>> from coordnet import write_image
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> write_image(folder / "flat.png", np.ones((8, 8, 3), np.float32))
+    >>> [file.name for file in compress_folder(folder, folder / "small")]
+    ['flat.cnet']
+    """
+    source, target = Path(source), Path(target)
+    if not source.is_dir():
+        msg = f"{source}: not a folder of pictures"
+        raise NotADirectoryError(msg)
+    pictures = sorted(p for p in source.iterdir() if p.suffix.lower() in _KINDS and p.is_file())
+    names: dict[str, Path] = {}
+    for picture in pictures:
+        other = names.setdefault(picture.stem, picture)
+        if other != picture:
+            msg = f"{other} and {picture} would both become {picture.stem}.cnet; rename one"
+            raise ValueError(msg)
+    target.mkdir(parents=True, exist_ok=True)
+    done = []
+    for picture in counting(pictures, progress, "compressing", patience=0.0):
+        file = target / f"{picture.stem}.cnet"
+        if not file.exists():
+            check_target(file)
+            try:
+                image, info = _read(picture)
+                blob = compress(image, **{"info": info, "progress": False, **options})
+            except (_UnreadableError, UnreachableError) as error:
+                warnings.warn(f"{picture.name} is left out: {error}", stacklevel=2)
+                continue
+            with atomic_path(file) as temporary:
+                temporary.write_bytes(blob)
+        done.append(file)
+    return done
+
+
+def _read(picture: Path) -> Any:
+    try:
+        return read_image(picture, info=True, clip=True)
+    except ValueError as error:
+        raise _UnreadableError(str(error)) from error

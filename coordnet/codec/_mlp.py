@@ -1,0 +1,196 @@
+"""A coordinate network in a file: what it is, its weights in whole steps, and what it paints.
+
+Needs no JAX. Sums are float64: what two machines make of them differs by some 1e-13, far less than
+the rounding of a sample.
+"""
+
+import struct
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from .._coords import coordinate
+from .._files import FormatError
+from . import _laplace
+from ._container import Reader, varint
+
+#: Activations that a file can name, outputs and coordinates, each by its place.
+ACTIVATIONS = ("tanh", "sigmoid", "scaled_tanh", "relu", "sine")
+OUTPUTS = ("linear", "sigmoid")
+COORDINATES = ("centers", "edges", "unit")
+
+#: A step of weights is 2 ** (index / STEP_UNIT + LEAST_STEP), the index a byte.
+STEP_UNIT, LEAST_STEP = 16, -14
+_ROOTS = np.exp2(np.arange(STEP_UNIT) / STEP_UNIT)
+
+_MOST_WEIGHTS = 2**20
+_MOST_WIDTH, _MOST_DEPTH = 4096, 255
+_POINTS = 2**14  # painted at once
+
+
+class Form(NamedTuple):
+    """What a network is; ``omegas`` are those of the first layer and of the others, of sines."""
+
+    activation: str
+    output: str
+    coordinates: str
+    omegas: tuple[float, float]
+    depth: int
+    width: int
+    channels: int
+
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Return the shapes of the tensors: a weight (out, in) and a bias of each layer."""
+        widths = [2, *[self.width] * self.depth, self.channels]
+        return [s for a, b in zip(widths[1:], widths, strict=False) for s in ((a, b), (a,))]
+
+
+class Plain(NamedTuple):
+    """What a chunk holds: each tensor's step index, and its weights in such steps."""
+
+    form: Form
+    tensors: list[tuple[int, Int[np.ndarray, "..."]]]
+
+
+def nothing(form: Form) -> Plain:
+    """Return a network whose weights are all 0."""
+    return Plain(form, [(0, np.zeros(shape, np.int64)) for shape in form.shapes()])
+
+
+def step_of(index: int) -> float:
+    """Return the step of an index: powers of two times roots of two, the same everywhere.
+
+    >>> step_of(14 * 16), step_of(0) == 2**-14
+    (1.0, True)
+    """
+    octave, rest = divmod(index, STEP_UNIT)
+    return float(_ROOTS[rest]) * 2.0 ** (octave + LEAST_STEP)
+
+
+def packed(found: Plain) -> bytes:
+    """Return the bytes of a chunk."""
+    form = found.form
+    kind = ACTIVATIONS.index(form.activation)
+    kind += 8 * OUTPUTS.index(form.output) + 16 * COORDINATES.index(form.coordinates)
+    head = bytearray([kind])
+    if form.activation == "sine":
+        head += struct.pack("<2f", *form.omegas)
+    head += varint(form.depth) + varint(form.width)
+    coder = _laplace.RangeEncoder()
+    for index, steps in found.tensors:
+        flat = steps.ravel()
+        scale = _laplace.scale_of(flat)
+        head += bytes([index, scale])
+        _laplace.encode(coder, flat, np.zeros(flat.size, np.int64), np.full(flat.size, scale))
+    return bytes(head) + _laplace.words_of(coder)
+
+
+def unpacked(body: bytes, channels: int) -> Plain:
+    """Return what :func:`packed` was given.
+
+    Raises:
+        FormatError: The bytes are no network of so many channels.
+    """
+    reader = Reader(body, "network of the .cnet file")
+    kind = reader.byte()
+    activation, output, coordinates = kind & 7, kind >> 3 & 1, kind >> 4
+    if activation >= len(ACTIVATIONS) or coordinates >= len(COORDINATES):
+        msg = f"the .cnet file holds a network of a kind {kind} that is not known"
+        raise FormatError(msg)
+    omegas = (0.0, 0.0)
+    if ACTIVATIONS[activation] == "sine":
+        first, other = struct.unpack("<2f", reader.take(8))
+        omegas = first, other
+    depth, width = reader.varint(_MOST_DEPTH), reader.varint(_MOST_WIDTH)
+    form = Form(
+        ACTIVATIONS[activation], OUTPUTS[output], COORDINATES[coordinates], omegas,
+        depth, width, channels,
+    )  # fmt: skip
+    shapes = form.shapes()
+    weights = sum(int(np.prod(shape)) for shape in shapes)
+    # a weight that says something takes a bit: no small file may ask for much work
+    if not width or not np.isfinite(omegas).all() or weights > min(_MOST_WEIGHTS, 8 * len(body)):
+        msg = f"the .cnet file declares a network of {weights:,} weights in {len(body):,} bytes"
+        raise FormatError(msg)
+    heads = [(reader.byte(), reader.byte()) for _ in shapes]
+    if any(scale >= _laplace.SCALES for _, scale in heads):
+        msg = "the .cnet file has weights of a scale that is not known"
+        raise FormatError(msg)
+    coder = _laplace.decoder_of(reader.take(reader.left))
+    tensors = []
+    try:
+        for (index, scale), shape in zip(heads, shapes, strict=True):
+            n = int(np.prod(shape))
+            flat = _laplace.decode(coder, np.zeros(n, np.int64), np.full(n, scale))
+            tensors.append((index, flat.reshape(shape)))
+    except (ValueError, AssertionError) as error:  # constriction's, of data that none wrote
+        msg = f"the .cnet file is damaged: its weights cannot be decoded ({error})"
+        raise FormatError(msg) from error
+    return Plain(form, tensors)
+
+
+class Painter:
+    """A network that paints."""
+
+    def __init__(self, found: Plain):
+        self.form = found.form
+        tensors = [step_of(index) * steps for index, steps in found.tensors]
+        self.layers = list(zip(tensors[::2], tensors[1::2], strict=True))
+
+    def values(
+        self, ys: Float[np.ndarray, " n"], xs: Float[np.ndarray, " n"]
+    ) -> Float[np.ndarray, "c n"]:
+        """Return colours at coordinates."""
+        x = np.stack([xs, ys]).astype(np.float64)
+        for i, (weight, bias) in enumerate(self.layers):
+            x = weight @ x + bias[:, None]
+            if i < self.form.depth:
+                x = self._activated(x, i == 0)
+        return _logistic(x) if self.form.output == "sigmoid" else x
+
+    def _activated(self, z: Float[np.ndarray, "u n"], first: bool) -> Float[np.ndarray, "u n"]:
+        kind = self.form.activation
+        if kind == "sine":
+            return np.sin(z * self.form.omegas[0 if first else 1])
+        if kind == "tanh":
+            return np.tanh(z)
+        if kind == "scaled_tanh":
+            return 1.7159 * np.tanh(z * (2 / 3))
+        return _logistic(z) if kind == "sigmoid" else np.maximum(z, 0)
+
+    def drawn(
+        self,
+        native: tuple[int, int],
+        size: tuple[int, int],
+        part: tuple[float, float, float, float],
+        samples: int = 1,
+    ) -> Float[np.ndarray, "h w c"]:
+        """Draw a part (top, left, height, width in native pixels); see ``_resample.drawn``."""
+        top, left, height, width = part
+        lines, points = (n * samples for n in size)
+        ys = top + (np.arange(lines) + 0.5) * height / lines - 0.5
+        xs = left + (np.arange(points) + 0.5) * width / points - 0.5
+        ys, xs = (
+            coordinate(u, n, max(native), self.form.coordinates)  # type: ignore[arg-type]
+            for u, n in zip((ys, xs), native, strict=True)
+        )
+        strip = max(1, _POINTS // points // samples) * samples
+        out = []
+        for at in range(0, lines, strip):
+            some = ys[at : at + strip]
+            found = self.values(np.repeat(some, points), np.tile(xs, len(some)))
+            found = np.clip(found, 0, 1)  # first: an average is of what would be seen
+            blocks = found.reshape(-1, len(some) // samples, samples, size[1], samples)
+            out.append(blocks.mean((2, 4)).transpose(1, 2, 0))
+        return np.concatenate(out)
+
+    def painted(self, size: tuple[int, int]) -> UInt8[np.ndarray, "h w c"]:
+        """Return the picture at its native size."""
+        return np.floor(self.drawn(size, size, (0, 0, *size)) * 255 + 0.5).astype(np.uint8)
+
+
+def _logistic(z: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    # exp of what is below 0 alone: no overflow
+    e = np.exp(-np.abs(z))
+    return np.where(z < 0, e, 1.0) / (1 + e)

@@ -1,0 +1,162 @@
+"""The networks that a codec starts from, as floats and as the whole numbers of a decoder."""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._files import FormatError
+from ._entropy import MAGNITUDE_UNIT, PLANES, WEIGHT_UNIT, EntropyNet
+from ._laplace import LEAST_OCTAVE, LIMIT, MEAN_UNIT, SCALE_UNIT, SCALES
+from ._pyramid import CHANNELS, LEVELS
+from ._synthesis import UNIT, Synthesis
+
+#: Of the entropy network.
+INPUTS = 9 * PLANES + 1 + 4 * (max(CHANNELS) - 1)
+
+#: How many whole numbers make 1, for each weight of a decoder.
+UNITS_OF: dict[str, float] = {
+    "own": UNIT**2, "passed": UNIT, "taps": UNIT, "hidden": UNIT, "hidden_bias": UNIT**2,
+    "output": UNIT, "output_bias": UNIT**2, "past": UNIT, "around": UNIT, "around_bias": UNIT**2,
+    "mean": MEAN_UNIT * WEIGHT_UNIT, "mean_bias": MEAN_UNIT * WEIGHT_UNIT,
+    "inner": WEIGHT_UNIT, "inner_bias": WEIGHT_UNIT * MAGNITUDE_UNIT,
+    "outer": WEIGHT_UNIT, "outer_bias": WEIGHT_UNIT**2 * MAGNITUDE_UNIT,
+    "top_mean": MEAN_UNIT, "top_octave": SCALE_UNIT,
+}  # fmt: skip
+
+
+#: Squared error that a bit may cost, of the networks that ship, and the first level with a grid.
+PRICES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-5)
+FINEST = (0, 0, 0, 0, 1, 1, 0)
+
+
+def rounding_step(price: float) -> float:
+    """Return the step of a uniform rounding whose error falls by ``price`` with every bit.
+
+    Of such a rounding the squared error is step**2 / 12, and falls by a factor of 4 a bit.
+
+    >>> round(rounding_step(1e-3), 3)
+    0.093
+    """
+    return float((12 * price / (2 * np.log(2))) ** 0.5)
+
+
+@cache
+def kept(model: int) -> dict[str, Any]:
+    """Return networks that ship, in whole numbers.
+
+    Raises:
+        FormatError: There are none of that number.
+    """
+    if model >= len(PRICES):
+        msg = f"the .cnet file needs networks {model}; this library has {len(PRICES)}"
+        raise FormatError(msg)
+    with np.load(Path(__file__).with_name("models.npz")) as found:
+        mark = f"{model}."
+        parts = {name[len(mark) :]: found[name] for name in found if name.startswith(mark)}
+    return unflattened({name: value.astype(np.float64) for name, value in parts.items()})
+
+
+@cache
+def analysis() -> dict[str, Any]:
+    """Return the network that guesses latents."""
+    with np.load(Path(__file__).with_name("analysis.npz")) as found:
+        return unflattened({name: found[name].astype(np.float32) for name in found})
+
+
+def nearest(price: float) -> int:
+    """Return the number of the networks that were trained nearest to a price.
+
+    >>> nearest(5e-4), nearest(1.0)
+    (1, 5)
+    """
+    return int(np.argmin(np.abs(np.log(price) - np.log(PRICES))))
+
+
+def flattened(params: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Return tensors by names that a file can hold: those of lists are numbered.
+
+    >>> list(flattened({"own": [np.zeros(1), np.zeros(2)], "past": np.zeros(3)}))
+    ['own.0', 'own.1', 'past']
+    """
+    out = {}
+    for name, value in params.items():
+        parts = {f"{name}.{i}": v for i, v in enumerate(value)} if isinstance(value, list) else {}
+        out.update(parts or {name: value})
+    return {name: np.asarray(value) for name, value in out.items()}
+
+
+def unflattened(found: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Return what :func:`flattened` was given."""
+    out: dict[str, Any] = {}
+    for full in found:  # in the order of the file
+        name, dot, _ = full.partition(".")
+        if dot:
+            out.setdefault(name, []).append(found[full])
+        else:
+            out[name] = found[full]
+    return out
+
+
+def scaled(params: dict[str, Any], factor: float, finest: int) -> dict[str, Any]:
+    """Return networks for latents whose rounding steps are ``factor`` times as large.
+
+    Where ``finest`` is a level above theirs, the levels below it go.
+    """
+    out, octaves = dict(params), np.float32(np.log2(factor))
+    out["own"] = [np.float32(factor) * v for v in params["own"]]
+    for name in ("mean_bias", "top_mean"):
+        out[name] = params[name] / np.float32(factor)
+    for name in ("outer_bias", "top_octave"):
+        out[name] = params[name] - octaves
+    for _ in range(finest - (LEVELS - len(params["own"]))):
+        gone = CHANNELS[LEVELS - len(out["own"])]
+        mix = out["passed"][0]  # what it did is done by those that read it
+        out["hidden"], out["past"] = out["hidden"] @ mix, out["past"] @ mix
+        out["own"], out["passed"] = out["own"][1:], out["passed"][1:]
+        for name in ("mean_bias", "inner_bias", "outer_bias"):
+            out[name] = out[name][..., gone:]
+    return out
+
+
+def whole(params: dict[str, Any]) -> dict[str, Any]:
+    """Return the weights in whole numbers, as float64 holds them.
+
+    >>> whole({"taps": np.array([[0.5, 0.25, 0.0, 0.0]])})["taps"].tolist()
+    [[2048.0, 1024.0, 0.0, 0.0]]
+    """
+
+    def one(name: str, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [one(name, part) for part in value]
+        return np.rint(np.asarray(value, np.float64) * UNITS_OF[name])
+
+    return {name: one(name, value) for name, value in params.items()}
+
+
+def floats(numbers: dict[str, Any]) -> dict[str, Any]:
+    """Return what :func:`whole` was given, rounded to its units."""
+
+    def one(name: str, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [one(name, part) for part in value]
+        return (np.asarray(value, np.float64) / UNITS_OF[name]).astype(np.float32)
+
+    return {name: one(name, value) for name, value in numbers.items()}
+
+
+def decoders(numbers: dict[str, Any]) -> tuple[Synthesis, EntropyNet]:
+    """Return the networks of a decoder."""
+    n = numbers
+    synthesis = Synthesis(**{name: n[name] for name in Synthesis._fields})
+    least, most = -LEAST_OCTAVE, LIMIT * MEAN_UNIT
+    entropy = EntropyNet(
+        mean=n["mean"], mean_bias=n["mean_bias"], inner=n["inner"], inner_bias=n["inner_bias"],
+        outer=n["outer"], outer_bias=n["outer_bias"] + least * UNITS_OF["outer_bias"],
+        # a file may say anything
+        top_mean=np.clip(n["top_mean"], -most, most).astype(np.int64),
+        top_scale=np.clip(n["top_octave"] + least * SCALE_UNIT, 0, SCALES - 1).astype(np.int64),
+    )  # fmt: skip
+    return synthesis, entropy

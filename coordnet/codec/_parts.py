@@ -1,0 +1,83 @@
+"""Where the bytes of a ``.cnet`` file go."""
+
+from typing import Any
+
+import numpy as np
+
+from . import _laplace, _mlp
+from ._chunk import changed, tensors, unpacked
+from ._container import Chunk, Header, unpack
+from ._decompress import sorted_chunks
+from ._entropy import walk
+from ._models import decoders, kept
+from ._pyramid import LEVELS
+
+_KEPT = {"L": "samples, exactly", "K": "alpha, exactly", "i": "colour profile", "x": "EXIF"}
+_PAINTS = ("own", "passed", "taps", "hidden", "output", "past", "around")
+
+
+def parts(data: bytes) -> tuple[Header, list[tuple[str, float]]]:
+    """Return what a file declares, and its parts with their bytes, which add up to the file's.
+
+    The bytes of latents and weights are what their probabilities cost: fractions.
+
+    Raises:
+        FormatError: It is no ``.cnet`` file, or a damaged one.
+    """
+    header, chunks = unpack(data)
+    sorted_chunks(header, chunks)
+    inside = sum(len(chunk.body) for chunk in chunks)
+    found: list[tuple[str, float]] = [("header", float(len(data) - inside))]
+    for chunk in chunks:
+        if chunk.kind in "PA":
+            found += _of_pyramid(chunk, header)
+        elif chunk.kind == "W":
+            found += _of_network(chunk, header)
+        else:
+            found.append((_KEPT.get(chunk.kind, f"chunk {chunk.kind}"), float(len(chunk.body))))
+    return header, found
+
+
+def _of_network(chunk: Chunk, header: Header) -> list[tuple[str, float]]:
+    plain = _mlp.unpacked(chunk.body, header.channels + header.alpha)
+    found = []
+    for k, (_, steps) in enumerate(plain.tensors):
+        flat = steps.ravel()
+        zeros, scales = np.zeros(flat.size, np.int64), np.full(flat.size, _laplace.scale_of(flat))
+        what = "bias" if k % 2 else "weights"
+        cost = float(_laplace.bits(flat, zeros, scales).sum()) / 8
+        found.append((f"{what} of layer {k // 2 + 1}, {flat.size:,}", cost))
+    rest = len(chunk.body) - sum(cost for _, cost in found)
+    return [*found, ("tensor heads, rounding of the coder", rest)]
+
+
+def _of_pyramid(chunk: Chunk, header: Header) -> list[tuple[str, float]]:
+    pyramid = unpacked(chunk.body, header.height, header.width)
+    numbers = kept(pyramid.model)
+    sums = {"synthesis network": 0.0, "entropy network": 0.0}
+    heads = 1
+    for place, (name, _, _) in enumerate(tensors(numbers)):
+        if pyramid.deltas:
+            heads += 1 + (place in pyramid.deltas)
+        if place in pyramid.deltas:
+            _, steps = pyramid.deltas[place]
+            zeros = np.zeros(steps.size, np.int64)
+            scales = np.full(steps.size, _laplace.scale_of(steps))
+            cost = _laplace.bits(steps, zeros, scales).sum() / 8
+            kind = "synthesis" if name.startswith(_PAINTS) else "entropy"
+            sums[f"{kind} network"] += float(cost)
+    finest = LEVELS - len(pyramid.latents)
+    costs = dict.fromkeys(reversed(range(finest, LEVELS)), 0.0)
+
+    def count(values: Any, means: Any, scales: Any, place: tuple[int, int]) -> Any:
+        costs[place[0] + finest] += float(_laplace.bits(values, means, scales).sum()) / 8
+        return values
+
+    _, entropy = decoders(changed(numbers, pyramid.deltas))
+    walk(entropy, [grid.shape for grid in pyramid.latents], pyramid.latents, count)  # type: ignore[misc]
+    found = [("tensor heads", float(heads)), *((n, v) for n, v in sums.items() if v)]
+    for level, cost in costs.items():
+        found.append((f"latents, 1/{2**level} of the sides", cost))
+    rest = len(chunk.body) - sum(v for _, v in found)
+    found.append(("rounding of the coder", rest))
+    return [(f"alpha: {n}", v) for n, v in found] if chunk.kind == "A" else found

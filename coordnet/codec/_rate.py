@@ -1,0 +1,132 @@
+"""What a fit is to come to, and what leads it there: prices, sizes and PSNRs."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+
+from . import _models
+
+#: Prices that a fit may come to.
+LEAST_PRICE, MOST_PRICE = 1e-6, 1.0
+
+
+class Target(NamedTuple):
+    """What a fit is to come to; one is given, the others are None."""
+
+    size: int | None = None  # bytes of the chunks' bodies together, at most
+    psnr: float | None = None  # dB, at least
+    price: float | None = None  # squared error that a bit may cost
+
+
+def still_to_shrink(done: float) -> float:
+    """Return by what factor the size will fall at the same price until the end of a fit.
+
+    Measured on photographs at 1500 steps: 1.32, 1.18, 1.06 times the last size after an eighth,
+    a quarter and a half of the steps.
+    """
+    return 1 / (1 + 0.45 * (1 - done) ** 2.5)
+
+
+def psnr_from(mse: float) -> float:
+    return -10 * math.log10(max(mse, 1e-10))
+
+
+def controlled(price: float, target: Target, size: float, psnr: float, gain: float = 1.0) -> float:
+    """Return the price that should bring size or PSNR to the target, or a part of the way."""
+    if target.price is not None:
+        return price
+    if target.size is not None:
+        # the size goes with about the -0.6th power of the price
+        move = math.log(max(size, 1.0) / target.size) / 0.6
+    else:
+        assert target.psnr is not None
+        # a factor of e in the price is about 2.6 dB
+        move = (psnr - target.psnr - 0.025) / 2.6
+    most = 0.7 * gain
+    move = min(max(gain * move, -most), most)
+    return min(max(price * math.exp(move), LEAST_PRICE), MOST_PRICE)
+
+
+def between(
+    value: Callable[[float], float],
+    low: tuple[float, float],
+    high: tuple[float, float],
+    least: float,
+    most: float,
+    sharp: bool,
+) -> float:
+    """Return where a value that falls lies between the bounds, from a place on either side.
+
+    Where the values jump over the bounds: what is next above if that is ``sharp``, or below.
+    """
+    (a, above), (b, below) = low, high
+    for k in range(30):
+        if least <= above <= most:
+            return a
+        if least <= below <= most:
+            return b
+        if b - a < 1e-7 * b:
+            break
+        # towards the middle of the bounds as if values lay on a line; every other time halfway
+        line = (above - (least + most) / 2) / (above - below)
+        middle = a + (b - a) * (min(max(line, 0.02), 0.98) if k % 2 == 0 else 0.5)
+        found = value(middle)
+        if found > most:
+            a, above = middle, found
+        else:
+            b, below = middle, found
+    # never more than a size, never less than a PSNR
+    return a if sharp else b
+
+
+def psnr_of(planes: Sequence[np.ndarray], decoded: Sequence[np.ndarray]) -> float:
+    """Return the PSNR over all samples; a grey plane counts as one channel."""
+    errors = count = 0.0
+    for plane, found in zip(planes, decoded, strict=True):
+        difference = plane.astype(np.float32)
+        if (plane == plane[..., :1]).all():
+            mean = np.rint(found.mean(-1))
+            square = np.square(difference[..., 0] - mean)
+        else:
+            square = np.square(difference - found)
+        errors += float(square.sum(dtype=np.float64)) / 255**2
+        count += square.size
+    return psnr_from(errors / count)
+
+
+def first_price(planes: Sequence[UInt8[np.ndarray, "_ _ _"]], target: Target) -> float:
+    """Return a price that is likely near to what the target needs."""
+    if target.price is not None:
+        return target.price
+    prices = np.geomspace(1e-5, 0.1, 41)
+    if target.size is not None:
+        sizes = [expected_bytes(planes, Target(price=float(p))) for p in prices]
+        return float(prices[np.argmin(np.abs(np.log(sizes) - math.log(target.size)))])
+    assert target.psnr is not None
+    # at a price p the squared error comes to about 0.1 p**0.75
+    return min(max((10 ** (-target.psnr / 10) / 0.1) ** (1 / 0.75), 1e-5), 0.1)
+
+
+def expected_bytes(planes: Sequence[UInt8[np.ndarray, "_ _ _"]], target: Target) -> float:
+    """Return about what pyramids of the planes take together."""
+    price = first_price(planes, target)
+    return sum(plane[..., 0].size / 8 * _expected_bpp(plane, price) for plane in planes)
+
+
+def _expected_bpp(plane: UInt8[np.ndarray, "h w 3"], price: float) -> float:
+    """Return about what a plane takes at a price, from the differences of its pixels."""
+    step = _models.rounding_step(price)
+    grey = plane.astype(np.float32).mean(-1) / 255
+    bpp, share = 0.0, 1.0
+    while min(grey.shape) > 1 and share > 1e-3:
+        dx = np.diff(grey, axis=1)
+        dy = np.diff(grey, axis=0)
+        unit = step * share**0.5
+        bpp += share * sum(float(np.log2(1 + np.square(d / unit)).mean()) for d in (dx, dy)) / 2
+        h, w = (n // 2 * 2 for n in grey.shape)
+        grey = grey[:h, :w].reshape(h // 2, 2, w // 2, 2).mean((1, 3))
+        share /= 4
+    return max(1.3 * bpp, 1e-4)  # within a fifth on photographs, after 600 to 9000 steps

@@ -1,0 +1,172 @@
+"""Train the networks that the codec starts from, on a folder of pictures.
+
+    python tools/train_codec.py FOLDER WORK
+
+At the middle one of the codec's prices an analysis network learns, with the others, to guess the
+latents of windows; then the latents of all pictures are fitted, as a user's will be, and the
+networks with them. For every other price the networks of its neighbour are fitted further. WORK
+keeps what each stage has made, so that a run that was stopped goes on; the last stage writes
+``models.npz`` and ``analysis-small.npz`` there; they ship in ``coordnet/codec``, the second as
+``analysis.npz``.
+"""
+
+import argparse
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from coordnet import read_image
+from coordnet.codec import _analysis, _grids, _latents, _models
+from coordnet.codec._pyramid import CHANNELS, LEVELS
+from coordnet.codec._training import noisy, window_cost
+
+SIDE = 256  # pixels of the analysis network's windows
+ANALYSIS_STEPS = 4000
+FIRST_STEPS = 16000  # on windows, at the first price
+OTHER_STEPS = 6000  # at every other
+
+
+def fresh_analysis(seed: int) -> dict[str, Any]:
+    """Return an analysis network whose word is nothing yet."""
+    rng = np.random.default_rng(seed)
+    units = _analysis.BREADTH
+    widths = [3] + [units + 3] * (LEVELS - 1)
+    return {
+        "inner": [
+            rng.normal(scale=(2 / (9 * c)) ** 0.5, size=(units, 9 * c)).astype(np.float32)
+            for c in widths
+        ],
+        "inner_bias": [np.zeros(units, np.float32) for _ in widths],
+        "outer": [np.zeros((c, units + 3), np.float32) for c in CHANNELS],
+    }
+
+
+def analysis_stage(
+    images: Sequence[np.ndarray], nets: Any, analysis: Any, price: float, seed: int = 0
+) -> Any:
+    """Return networks, and the analysis network, that learnt on windows to code them at once."""
+    rate, steps, step = 3e-3, ANALYSIS_STEPS, _models.rounding_step(price)
+    rule = optax.chain(optax.clip_by_global_norm(0.3), optax.scale_by_adam())
+    place, size = jnp.zeros(2, jnp.int32), jnp.array([SIDE, SIDE])
+
+    def cost(both: Any, pixels: Any, guesses: Any, key: Any, warm: Any) -> jax.Array:
+        words = _analysis.words(both[1], pixels, 0, step)
+        latents = _analysis.margined([g + w for g, w in zip(guesses, words, strict=True)])
+        keys = jax.random.split(key, len(latents))
+        rounded = [noisy(g, k, warm, 1.5) for g, k in zip(latents, keys, strict=True)]
+        errors, bits, shown = window_cost(both[0], rounded, place, size, pixels)
+        return (errors + price * bits.sum()) / shown
+
+    @partial(jax.jit, donate_argnums=(0, 1))
+    def update(both: Any, moments: Any, pixels: Any, guesses: Any, at: Any) -> Any:
+        key = jax.random.fold_in(jax.random.key(seed), at)
+        value, slopes = jax.value_and_grad(cost)(both, pixels, guesses, key, 0.5 - 0.3 * at / steps)
+        moves, moments = rule.update(slopes, moments)
+        now = rate * jnp.minimum(1, at / 200) * 0.5 * (1 + jnp.cos(jnp.pi * at / steps))
+        return jax.tree.map(lambda p, m: p - now * m, both, moves), moments, value
+
+    both = jax.tree.map(jnp.array, (nets, analysis))
+    moments, rng, mean = rule.init(both), np.random.default_rng(seed), 0.0
+    begun = time.perf_counter()
+    for at in range(steps):
+        image = images[rng.integers(len(images))]
+        top, left = (rng.integers(n - SIDE + 1) for n in image.shape[1:])
+        pixels = image[:, top : top + SIDE, left : left + SIDE]
+        pixels = pixels[:, :, :: rng.choice([-1, 1])]
+        guesses = _analysis.differences(pixels, 0, step)
+        both, moments, value = update(both, moments, pixels, guesses, at)
+        mean += (float(value) - mean) / min(at + 1, 300)
+        if (at + 1) % 500 == 0:
+            seconds = time.perf_counter() - begun
+            print(f"analysis {at + 1} {seconds:.0f} s {1e3 * mean:.4f}", flush=True)
+    return jax.tree.map(np.asarray, both)
+
+
+def latent_stage(
+    images: Sequence[np.ndarray], nets: Any, analysis: Any, price: float, steps: int, seed: int = 0
+) -> Any:
+    """Return networks that learnt while the latents of all pictures were fitted."""
+    finest = LEVELS - len(nets["own"])
+    step = _models.rounding_step(price)
+    grids, rng = [], np.random.default_rng(seed)
+    for image in images:
+        top, left = (rng.integers(n - SIDE + 1) for n in image.shape[1:])
+        one = _grids.Grids(image[:, top : top + SIDE, left : left + SIDE], finest)
+        one.fill(_analysis.guess(analysis, one.image, finest, step))
+        grids.append(one)
+    state = _latents.nets(jax.tree.map(jnp.array, nets), tuned=nets)
+    key, begun, at = jax.random.key(seed), time.perf_counter(), 0
+    while at < steps:
+        was, one = at, grids[rng.integers(len(grids))]
+        now = _latents.pace(at / steps, price, nets=0.001)
+        noise = jax.random.fold_in(key, at)
+        state = _latents.make_pass(state, one, now, noise, rng, new=at == 0)
+        at += len(one.places())
+        if at // (steps // 8) > was // (steps // 8):
+            found = [_latents.cost(state.params, g) for g in grids]
+            mse = np.mean([e for e, _ in found])
+            psnr = np.mean([-10 * np.log10(e) for e, _ in found])
+            bpp = np.mean([b.sum() for _, b in found])
+            print(
+                f"price {price:g}: {at} steps {time.perf_counter() - begun:.0f} s {psnr:.2f} dB "
+                f"{bpp:.4f} bpp {1e3 * (mse + price * bpp):.4f}",
+                flush=True,
+            )
+    return jax.tree.map(np.asarray, state.params)
+
+
+def main() -> None:
+    """Run all stages that WORK does not hold yet."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("work", type=Path)
+    options = parser.parse_args()
+    pictures = (read_image(p).transpose(2, 0, 1) for p in sorted(options.folder.glob("*.png")))
+    # grey ones too
+    images = [np.array(np.broadcast_to(p, (3, *p.shape[1:])))[:3] for p in pictures]
+    options.work.mkdir(exist_ok=True)
+    middle = _models.PRICES.index(1e-3)
+    order = [middle, *range(middle + 1, 6), *reversed(range(middle)), 6]
+    kept: dict[int, Any] = {}
+    analysis_path = options.work / "analysis.npz"
+    for k in order:
+        path = options.work / f"{_models.PRICES[k]:g}.npz"
+        price, finest = _models.PRICES[k], _models.FINEST[k]
+        if path.exists():
+            kept[k] = _models.unflattened(np.load(path))
+        elif k == middle:
+            nets = _analysis.drawn(0, finest, _models.rounding_step(price))
+            nets, analysis = analysis_stage(images, nets, fresh_analysis(1), price)
+            np.savez(analysis_path, **_models.flattened(analysis))
+            kept[k] = latent_stage(images, nets, analysis, price, FIRST_STEPS)
+        else:
+            near = {6: 0}.get(k, k - 1 if k > middle else k + 1)
+            factor = (price / _models.PRICES[near]) ** 0.5
+            nets = _models.scaled(kept[near], factor, finest)
+            if k == 6:  # so near to exact samples that nothing is to be learnt
+                kept[k] = nets
+                continue
+            analysis = _models.unflattened(np.load(analysis_path))
+            # half of the pictures, so that each is seen often
+            kept[k] = latent_stage(images[k % 2 :: 2], nets, analysis, price, OTHER_STEPS)
+        np.savez(path, **_models.flattened(kept[k]))
+    whole = {
+        f"{k}.{name}": np.asarray(value, np.int32)
+        for k in sorted(kept)
+        for name, value in _models.flattened(_models.whole(kept[k])).items()
+    }
+    np.savez_compressed(options.work / "models.npz", **whole)
+    with np.load(analysis_path) as found:  # a guess: half precision will do
+        halves = {name: found[name].astype(np.float16) for name in found}
+    np.savez_compressed(options.work / "analysis-small.npz", **halves)
+
+
+if __name__ == "__main__":
+    main()
