@@ -42,9 +42,9 @@ LAYERS = {
     ],
     "4 the codec": [
         ["codec", "codec._container", "codec._laplace", "codec._lossless", "codec._pyramid"],
-        ["codec._entropy", "codec._mlp", "codec._synthesis"],
+        ["codec._entropy", "codec._synthesis"],
         ["codec._grids", "codec._models", "codec._resample", "codec._training"],
-        ["codec._analysis", "codec._chunk", "codec._latents", "codec._rate"],
+        ["codec._analysis", "codec._chunk", "codec._latents", "codec._mlp", "codec._rate"],
         ["codec._decompress", "codec._fitting", "codec._plain"],
         ["codec._compress", "codec._parts"],
         ["codec._folder", "codec._plugins"],

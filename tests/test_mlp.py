@@ -12,6 +12,7 @@ from small_fits import picture
 import coordnet as cn
 from coordnet import FormatError
 from coordnet.codec import _compress, _mlp, _plain
+from coordnet.codec._resample import drawn
 
 
 def network(
@@ -22,14 +23,6 @@ def network(
         size=(11, 17),
     )  # fmt: skip
     return cn.CoordNet(spec, seed=3)
-
-
-def exact(net):
-    """A painter with the weights as they are."""
-    painter = _mlp.Painter(_mlp.Plain(_plain.form_of(net), []))
-    tensors = _plain.tensors_of(net)
-    painter.layers = list(zip(tensors[::2], tensors[1::2], strict=True))
-    return painter
 
 
 @pytest.mark.parametrize(
@@ -46,7 +39,8 @@ def exact(net):
 def test_a_painter_is_the_network(activation, output, coordinates):
     net = network(activation, output, coordinates)
     for size, samples in (((11, 17), 1), ((22, 34), 1), ((5, 8), 3)):
-        found = exact(net).drawn((11, 17), size, (0, 0, 11, 17), samples)
+        painter = _mlp.Painter(_plain.form_of(net), _plain.tensors_of(net))
+        found = drawn(painter.lattice((11, 17)), size, (0, 0, 11, 17), samples)
         # render has float32, whose sines of some tens of radians are off by 1e-5
         # of each pixel of the small picture, the mean of 3 x 3 points
         large = cn.render(net, (size[0] * samples, size[1] * samples), progress=False)

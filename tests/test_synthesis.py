@@ -99,23 +99,23 @@ def source(size, model=2, seed=0):
 @pytest.mark.parametrize("model", [2, 5])
 def test_at_native_size_the_function_is_the_picture(size, model, monkeypatch):
     monkeypatch.setattr(_resample, "_STRIP", 200)  # several strips, of odd heights too
-    (rows, paint), samples = source(size, model)
-    found = _resample.drawn(rows, paint, size, size, (0, 0, *size))
+    lattice, samples = source(size, model)
+    found = _resample.drawn(lattice, size, (0, 0, *size))
     # the same features, rounded to levels but for the last convolution
     assert np.abs(np.clip(found, 0, 1) * 255 - samples).max() < 0.75
 
 
 def test_a_part_is_a_part_of_the_whole():
-    (rows, paint), _ = source((40, 60))
-    whole = _resample.drawn(rows, paint, (40, 60), (120, 180), (0, 0, 40, 60))
-    part = _resample.drawn(rows, paint, (40, 60), (30, 60), (10, 20, 10, 20))
+    lattice, _ = source((40, 60))
+    whole = _resample.drawn(lattice, (120, 180), (0, 0, 40, 60))
+    part = _resample.drawn(lattice, (30, 60), (10, 20, 10, 20))
     np.testing.assert_allclose(part, whole[30:60, 60:120], atol=1e-5)
 
 
 def test_samples_are_averaged():
-    (rows, paint), _ = source((40, 60))
-    large = _resample.drawn(rows, paint, (40, 60), (40, 60), (0, 0, 40, 60))
-    small = _resample.drawn(rows, paint, (40, 60), (20, 30), (0, 0, 40, 60), samples=2)
+    lattice, _ = source((40, 60))
+    large = _resample.drawn(lattice, (40, 60), (0, 0, 40, 60))
+    small = _resample.drawn(lattice, (20, 30), (0, 0, 40, 60), samples=2)
     expected = large.reshape(20, 2, 30, 2, 3).mean((1, 3))
     np.testing.assert_allclose(small, expected, atol=1e-6)
 
@@ -123,8 +123,8 @@ def test_samples_are_averaged():
 def test_kept_samples_are_interpolated_by_keys_cubic():
     # by hand: between 0, 0, 1, 1 the middle is (-0 + 9 * 0 + 9 * 1 - 1) / 16
     samples = np.array([0, 0, 0, 255, 255, 255], np.uint8).reshape(1, 6, 1)
-    rows, paint = _resample.of_samples(samples)
-    found = _resample.drawn(rows, paint, (1, 6), (1, 12), (0, 0.25, 1, 6))
+    lattice = _resample.of_samples(samples)
+    found = _resample.drawn(lattice, (1, 12), (0, 0.25, 1, 6))
     np.testing.assert_allclose(found[0, 5, 0], 0.5, atol=1e-6)
     np.testing.assert_allclose(found[0, 3, 0], 0, atol=1e-6)
     np.testing.assert_allclose(found[0, 4, 0], 0, atol=1e-6)

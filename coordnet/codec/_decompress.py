@@ -14,10 +14,10 @@ from .._files import FormatError
 from . import _lossless
 from ._chunk import changed, unpacked
 from ._container import Chunk, Header, unpack
-from ._mlp import Painter
+from ._mlp import Painter, painter
 from ._mlp import unpacked as unpacked_mlp
 from ._models import decoders, kept
-from ._resample import Paint, Rows, drawn, of_features, of_samples
+from ._resample import Lattice, drawn, of_features, of_samples
 from ._synthesis import Synthesis, features, painted
 
 MAX_PIXELS = 2**28  # 16384 x 16384, as for other pictures
@@ -36,26 +36,16 @@ class Plane(NamedTuple):
     latents: list[np.ndarray] | None = None
     painter: Painter | None = None
 
-    def drawn(
-        self, size: tuple[int, int], part: tuple[float, float, float, float], samples: int
-    ) -> Float32[np.ndarray, "h w c"]:
-        """Draw a part at a size; see ``Decoded.draw``."""
-        height, width = self.samples.shape[:2]
-        if self.painter is not None:
-            return self.painter.drawn((height, width), size, part, samples).astype(np.float32)
-        return drawn(*self.source(), (height, width), size, part, samples)
-
-    def source(self) -> tuple[Rows, Paint]:
+    def lattice(self) -> Lattice:
         """Return what draws it anywhere."""
+        height, width, channels = self.samples.shape
+        if self.painter is not None:
+            return self.painter.lattice((height, width))
         if self.synthesis is None or self.latents is None:
             return of_samples(self.samples)
-        height, width, channels = self.samples.shape
-        rows, paint = of_features(
-            features(self.synthesis, self.latents, (height, width)), self.synthesis
-        )
-        if channels == 3:
-            return rows, paint
-        return rows, lambda near: paint(near).mean(0, keepdims=True)
+        found = features(self.synthesis, self.latents, (height, width))
+        colours = of_features(found, self.synthesis)
+        return colours if channels == 3 else lambda ys, xs: colours(ys, xs).mean(0, keepdims=True)
 
 
 class Decoded:
@@ -87,7 +77,8 @@ class Decoded:
         """Draw a part (top, left, height, width in native pixels); what ``render`` calls."""
         if size == self.native and part == (0, 0, *size):
             return self.image.copy()
-        return np.concatenate([p.drawn(size, part, samples) for p in self._planes], axis=2)
+        planes = [drawn(plane.lattice(), size, part, samples) for plane in self._planes]
+        return np.concatenate(planes, axis=2).astype(np.float32)
 
     def _repr_png_(self) -> bytes:
         samples = np.concatenate([plane.samples for plane in self._planes], axis=2)
@@ -186,8 +177,8 @@ def _plane(chunk: Chunk, header: Header) -> Plane:
     if chunk.kind == "K":
         return Plane(_lossless.decode(chunk.body, (height, width, 1)))
     if chunk.kind == "W":
-        painter = Painter(unpacked_mlp(chunk.body, header.channels + header.alpha))
-        return Plane(painter.painted((height, width)), painter=painter)
+        paints = painter(unpacked_mlp(chunk.body, header.channels + header.alpha))
+        return Plane(paints.painted((height, width)), painter=paints)
     pyramid = unpacked(chunk.body, height, width)
     synthesis, _ = decoders(changed(kept(pyramid.model), pyramid.deltas))
     samples = painted(synthesis, pyramid.latents, (height, width))

@@ -5,20 +5,22 @@ the rounding of a sample.
 """
 
 import struct
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from .._coords import coordinate
+from .._coords import Coordinates, coordinate
 from .._files import FormatError
 from . import _laplace
 from ._container import Reader, varint
+from ._resample import Lattice, drawn
 
 #: Activations that a file can name, outputs and coordinates, each by its place.
 ACTIVATIONS = ("tanh", "sigmoid", "scaled_tanh", "relu", "sine")
 OUTPUTS = ("linear", "sigmoid")
-COORDINATES = ("centers", "edges", "unit")
+COORDINATES: tuple[Coordinates, ...] = ("centers", "edges", "unit")
 
 #: A step of weights is 2 ** (index / STEP_UNIT + LEAST_STEP), the index a byte.
 STEP_UNIT, LEAST_STEP = 16, -14
@@ -26,7 +28,7 @@ _ROOTS = np.exp2(np.arange(STEP_UNIT) / STEP_UNIT)
 
 _MOST_WEIGHTS = 2**20
 _MOST_WIDTH, _MOST_DEPTH = 4096, 255
-_POINTS = 2**14  # painted at once
+_VALUES = 2**20  # of a layer, at once: 8 MB
 
 
 class Form(NamedTuple):
@@ -34,7 +36,7 @@ class Form(NamedTuple):
 
     activation: str
     output: str
-    coordinates: str
+    coordinates: Coordinates
     omegas: tuple[float, float]
     depth: int
     width: int
@@ -131,11 +133,10 @@ def unpacked(body: bytes, channels: int) -> Plain:
 
 
 class Painter:
-    """A network that paints."""
+    """A network that paints; ``tensors`` are the weight and the bias of each layer in turn."""
 
-    def __init__(self, found: Plain):
-        self.form = found.form
-        tensors = [step_of(index) * steps for index, steps in found.tensors]
+    def __init__(self, form: Form, tensors: Sequence[Float[np.ndarray, "..."]]):
+        self.form = form
         self.layers = list(zip(tensors[::2], tensors[1::2], strict=True))
 
     def values(
@@ -149,6 +150,28 @@ class Painter:
                 x = self._activated(x, i == 0)
         return _logistic(x) if self.form.output == "sigmoid" else x
 
+    def lattice(self, native: tuple[int, int]) -> Lattice:
+        """Return what draws it, as a picture of that size."""
+        longest, points = max(native), max(1, _VALUES // self.form.width)
+
+        def at(ys: Float[np.ndarray, " rows"], xs: Float[np.ndarray, " columns"]) -> np.ndarray:
+            ys, xs = (
+                coordinate(u, n, longest, self.form.coordinates)
+                for u, n in zip((ys, xs), native, strict=True)
+            )
+            y, x = np.repeat(ys, len(xs)), np.tile(xs, len(ys))
+            starts = range(0, len(y), points)
+            return np.concatenate(
+                [self.values(y[i : i + points], x[i : i + points]) for i in starts], axis=1
+            )
+
+        return at
+
+    def painted(self, size: tuple[int, int]) -> UInt8[np.ndarray, "h w c"]:
+        """Return the picture at its native size."""
+        found = drawn(self.lattice(size), size, (0, 0, *size))
+        return np.floor(found * 255 + 0.5).astype(np.uint8)
+
     def _activated(self, z: Float[np.ndarray, "u n"], first: bool) -> Float[np.ndarray, "u n"]:
         kind = self.form.activation
         if kind == "sine":
@@ -159,35 +182,10 @@ class Painter:
             return 1.7159 * np.tanh(z * (2 / 3))
         return _logistic(z) if kind == "sigmoid" else np.maximum(z, 0)
 
-    def drawn(
-        self,
-        native: tuple[int, int],
-        size: tuple[int, int],
-        part: tuple[float, float, float, float],
-        samples: int = 1,
-    ) -> Float[np.ndarray, "h w c"]:
-        """Draw a part (top, left, height, width in native pixels); see ``_resample.drawn``."""
-        top, left, height, width = part
-        lines, points = (n * samples for n in size)
-        ys = top + (np.arange(lines) + 0.5) * height / lines - 0.5
-        xs = left + (np.arange(points) + 0.5) * width / points - 0.5
-        ys, xs = (
-            coordinate(u, n, max(native), self.form.coordinates)  # type: ignore[arg-type]
-            for u, n in zip((ys, xs), native, strict=True)
-        )
-        strip = max(1, _POINTS // points // samples) * samples
-        out = []
-        for at in range(0, lines, strip):
-            some = ys[at : at + strip]
-            found = self.values(np.repeat(some, points), np.tile(xs, len(some)))
-            found = np.clip(found, 0, 1)  # first: an average is of what would be seen
-            blocks = found.reshape(-1, len(some) // samples, samples, size[1], samples)
-            out.append(blocks.mean((2, 4)).transpose(1, 2, 0))
-        return np.concatenate(out)
 
-    def painted(self, size: tuple[int, int]) -> UInt8[np.ndarray, "h w c"]:
-        """Return the picture at its native size."""
-        return np.floor(self.drawn(size, size, (0, 0, *size)) * 255 + 0.5).astype(np.uint8)
+def painter(found: Plain) -> Painter:
+    """Return what paints the weights of a chunk."""
+    return Painter(found.form, [step_of(index) * steps for index, steps in found.tensors])
 
 
 def _logistic(z: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:

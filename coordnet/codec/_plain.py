@@ -17,10 +17,11 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
 from .._activations import sin
 from .._calls import parse_call
+from .._coords import lattice
 from .._nets import CoordNet, Spec
 from .._presets import first_omega
 from .._progress import Bar
-from ._mlp import ACTIVATIONS, LEAST_STEP, STEP_UNIT, Form, Painter, Plain, packed, step_of
+from ._mlp import ACTIVATIONS, LEAST_STEP, STEP_UNIT, Form, Painter, Plain, packed, painter, step_of
 from ._rate import psnr_from
 
 Tensors = list[Float[Array, "..."]]
@@ -68,13 +69,6 @@ def tensors_of(net: CoordNet) -> list[np.ndarray]:
     return [
         np.asarray(v[...], np.float64) for layer in net.layers for v in (layer.weight, layer.bias)
     ]
-
-
-def painted(form: Form, tensors: list[np.ndarray], size: tuple[int, int]) -> np.ndarray:
-    """Return the picture of weights that are not rounded."""
-    painter = Painter(Plain(form, []))
-    painter.layers = list(zip(tensors[::2], tensors[1::2], strict=True))
-    return painter.painted(size)
 
 
 def rounded(form: Form, tensors: list[np.ndarray], worth: list[float], coarse: int) -> Plain:
@@ -135,17 +129,17 @@ def kept_network(net: CoordNet, most: int | None, psnr: float) -> Plain | None:
     """Return a network's weights in so many bytes, or so near to its own picture; None: too few."""
     form, tensors, size = form_of(net), tensors_of(net), net.spec.size
     assert size is not None
-    whole = painted(form, tensors, size).astype(np.float64)
+    whole = Painter(form, tensors).painted(size).astype(np.float64)
 
     def error(found: np.ndarray) -> float:
         return float(np.mean(np.square(found - whole))) / 255**2
 
-    worth = worth_of(tensors, lambda some: error(painted(form, some, size)))
+    worth = worth_of(tensors, lambda some: error(Painter(form, some).painted(size)))
     if most is not None:
         return finest(form, tensors, worth, most)
 
     def near(coarse: int) -> bool:
-        found = Painter(rounded(form, tensors, worth, coarse)).painted(size)
+        found = painter(rounded(form, tensors, worth, coarse)).painted(size)
         return psnr_from(error(found)) >= psnr
 
     low, high = _FINEST, _COARSEST
@@ -187,11 +181,10 @@ def _error(
     which: Int[Array, " k"],
 ) -> Float[Array, ""]:  # fmt: skip
     """Return the mean squared error at some pixels, in [0, 1]."""
-    height, width = size
-    y, x = which // width, which % width
-    ys, xs = ((2 * v + 1 - n) / max(size) for v, n in ((y, height), (x, width)))
+    ys, xs = lattice(size)
+    y, x = jnp.asarray(ys)[which // size[1]], jnp.asarray(xs)[which % size[1]]
     wanted = samples[which].T / 255
-    return jnp.mean(jnp.square(_values(form, tensors, ys, xs) - wanted))
+    return jnp.mean(jnp.square(_values(form, tensors, y, x) - wanted))
 
 
 class _Rounding(NamedTuple):

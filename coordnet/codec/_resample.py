@@ -7,6 +7,7 @@ everywhere, and at native size is the decoded picture.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -15,13 +16,17 @@ from ._synthesis import MARGIN, UNIT, Features, Synthesis, colours
 
 _STRIP = 2**17  # pixels drawn at once
 
+#: Returns colours at rows and columns of points, in native pixels from the first one's centre.
+Lattice = Callable[
+    [Float[np.ndarray, " rows"], Float[np.ndarray, " columns"]], Float[np.ndarray, "c n"]
+]
 #: Returns rows from the first to before the last (k, rows + 8, width + 8), with margins of 4.
-Rows = Callable[[int, int], Float[np.ndarray, "k h w"]]
+_Rows = Callable[[int, int], Float[np.ndarray, "k h w"]]
 #: Turns columns of features about a point, nine of 3 x 3 native pixels, into colours.
-Paint = Callable[[list[Float[np.ndarray, "_ _"]]], Float[np.ndarray, "c n"]]
+_Paint = Callable[[list[Float[np.ndarray, "_ _"]]], Float[np.ndarray, "c n"]]
 
 
-def of_features(found: Features, net: Synthesis) -> tuple[Rows, Paint]:
+def of_features(found: Features, net: Synthesis) -> Lattice:
     """Return what draws a pyramid."""
 
     def rows(first: int, last: int) -> np.ndarray:
@@ -30,14 +35,13 @@ def of_features(found: Features, net: Synthesis) -> tuple[Rows, Paint]:
 
     def paint(near: list[np.ndarray]) -> np.ndarray:
         drawn = [colours(net, part) for part in near]
-        around = net.around.reshape(3, 9, 3) if False else net.around
-        stacked = np.concatenate(drawn)
-        return (drawn[4] + (around @ stacked + net.around_bias[:, None]) / UNIT) / UNIT
+        around = net.around @ np.concatenate(drawn) + net.around_bias[:, None]
+        return (drawn[4] + around / UNIT) / UNIT
 
-    return rows, paint
+    return partial(_between, rows, paint, found.size)
 
 
-def of_samples(samples: UInt8[np.ndarray, "h w c"]) -> tuple[Rows, Paint]:
+def of_samples(samples: UInt8[np.ndarray, "h w c"]) -> Lattice:
     """Return what draws a picture that is kept as samples."""
     margins = ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0))
     planes = np.moveaxis(np.pad(samples, margins, mode="edge"), 2, 0)
@@ -45,23 +49,19 @@ def of_samples(samples: UInt8[np.ndarray, "h w c"]) -> tuple[Rows, Paint]:
     def rows(first: int, last: int) -> np.ndarray:
         return planes[:, first : last + 2 * MARGIN] / 255
 
-    return rows, lambda near: near[4]
+    return partial(_between, rows, lambda near: near[4], (samples.shape[0], samples.shape[1]))
 
 
 def drawn(
-    rows: Rows,
-    paint: Paint,
-    native: tuple[int, int],
+    lattice: Lattice,
     size: tuple[int, int],
     part: tuple[float, float, float, float],
     samples: int = 1,
 ) -> Float[np.ndarray, "h w c"]:
-    """Draw a part of a picture at a size.
+    """Draw a part of a picture at a size, strip by strip.
 
     Args:
-        rows: Gives features.
-        paint: Makes colours of them.
-        native: Height and width of the picture.
+        lattice: Gives colours.
         size: Height and width of what is drawn.
         part: Top, left, height and width, in native pixels, of what is drawn.
         samples: A pixel is the average of so many times so many points.
@@ -70,25 +70,36 @@ def drawn(
     lines, points = (n * samples for n in size)
     ys = top + (np.arange(lines) + 0.5) * height / lines - 0.5
     xs = left + (np.arange(points) + 0.5) * width / points - 0.5
-    columns = [_taps(xs + d, native[1], 0) for d in (-1, 0, 1)]
     out = []
     strip = max(1, _STRIP // points // samples) * samples
     for at in range(0, lines, strip):
         some = ys[at : at + strip]
-        first = int(np.clip(np.floor(some[0]), 0, native[0] - 1))
-        last = int(np.clip(np.ceil(some[-1]) + 1, first + 1, native[0]))
-        known = rows(first, last)
-        near = []
-        for d in (-1, 0, 1):
-            places, weights = _taps(some + d, last - first, first)
-            across = _mixed(weights, [known[:, where] for where in places], 1)
-            for where, shares in columns:
-                found = _mixed(shares, [across[:, :, x] for x in where], 2)
-                near.append(found.reshape(len(known), -1))
-        pixels = np.clip(paint(near), 0, 1)  # first: an average is of what would be seen
+        pixels = np.clip(lattice(some, xs), 0, 1)  # first: an average is of what would be seen
         blocks = pixels.reshape(len(pixels), len(some) // samples, samples, size[1], samples)
-        out.append(blocks.mean((2, 4)).transpose(1, 2, 0).astype(np.float32))
+        out.append(blocks.mean((2, 4)).transpose(1, 2, 0))
     return np.concatenate(out)
+
+
+def _between(
+    rows: _Rows,
+    paint: _Paint,
+    native: tuple[int, int],
+    ys: Float[np.ndarray, " rows"],
+    xs: Float[np.ndarray, " columns"],
+) -> Float[np.ndarray, "c n"]:
+    """Return colours of features that are interpolated."""
+    first = int(np.clip(np.floor(ys[0]), 0, native[0] - 1))
+    last = int(np.clip(np.ceil(ys[-1]) + 1, first + 1, native[0]))
+    known = rows(first, last)
+    columns = [_taps(xs + d, native[1], 0) for d in (-1, 0, 1)]
+    near = []
+    for d in (-1, 0, 1):
+        places, weights = _taps(ys + d, last - first, first)
+        across = _mixed(weights, [known[:, where] for where in places], 1)
+        for where, shares in columns:
+            found = _mixed(shares, [across[:, :, x] for x in where], 2)
+            near.append(found.reshape(len(known), -1))
+    return paint(near)
 
 
 def _mixed(
