@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -17,9 +17,9 @@ class Peer(NamedTuple):
     settings: Sequence[float]
 
 
-def _saved(image: np.ndarray, **options: object) -> bytes:
+def _saved(image: np.ndarray, **options: Any) -> bytes:
     out = io.BytesIO()
-    Image.fromarray(image).save(out, **options)  # type: ignore[arg-type]
+    Image.fromarray(image).save(out, **options)
     return out.getvalue()
 
 

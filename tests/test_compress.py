@@ -200,7 +200,7 @@ def test_a_file_is_read_with_what_it_says(tmp_path):
 @pytest.mark.usefixtures("unchecked")
 def test_what_is_no_source():
     with pytest.raises(TypeError, match="bytes or a path, got int"):
-        cn.decompress(3)  # type: ignore[arg-type]
+        cn.decompress(3)  # type: ignore[arg-type]  # the point
 
 
 # --- reading -----------------------------------------------------------------------------------

@@ -96,7 +96,7 @@ def test_a_network_is_kept_in_so_many_bytes():
     own = cn.render(net, progress=False)
     sizes = (120, 160, 240)
     blobs = [cn.compress(net, max_bytes=n) for n in sizes]
-    assert all(0.94 * n <= len(blob) <= n for blob, n in zip(blobs, sizes, strict=True))
+    assert all(0.97 * n <= len(blob) <= n for blob, n in zip(blobs, sizes, strict=True))
     found = [cn.psnr(cn.decompress(blob).image, own) for blob in blobs]
     assert found == sorted(found)
     near = cn.compress(net, psnr=33)
@@ -129,7 +129,7 @@ def test_a_picture_becomes_plain_weights(channels, monkeypatch):
     monkeypatch.setattr(_plain, "POINTS", 512)
     image = picture(40, 52, channels)
     blob = cn.compress(image, kind="weights", max_bytes=700, effort="fast", progress=False)
-    assert 0.94 * 700 <= len(blob) <= 700
+    assert 0.97 * 700 <= len(blob) <= 700
     found = cn.decompress(blob)
     assert found.image.shape == image.shape
     # 31 and 27 dB when this was written; an even colour has 13

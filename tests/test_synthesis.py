@@ -77,7 +77,7 @@ def test_guesses_paint_the_picture():
     wide = np.pad(image, ((0, 0), (0, 58), (0, 28)), mode="edge")
     step = _models.rounding_step(1e-4)
     found = _analysis.differences(wide, 0, step)
-    params = jax.tree.map(jnp.asarray, _analysis.drawn(0, 0, step))
+    params = jax.tree.map(jnp.asarray, _analysis.untrained(0, 0, step))
     params["output"] *= 0  # what is left of a fresh network undoes the differences
     grids = [jnp.pad(g, ((0, 0), (4, 4), (4, 4)), mode="edge") for g in found]
     out = np.asarray(_training.painted(params, grids))

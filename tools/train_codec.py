@@ -142,7 +142,7 @@ def main() -> None:
         if path.exists():
             kept[k] = _models.unflattened(np.load(path))
         elif k == middle:
-            nets = _analysis.drawn(0, finest, _models.rounding_step(price))
+            nets = _analysis.untrained(0, finest, _models.rounding_step(price))
             nets, analysis = analysis_stage(images, nets, fresh_analysis(1), price)
             np.savez(analysis_path, **_models.flattened(analysis))
             kept[k] = latent_stage(images, nets, analysis, price, FIRST_STEPS)

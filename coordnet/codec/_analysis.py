@@ -94,7 +94,7 @@ def words(
     return out
 
 
-def drawn(seed: int, finest: int, step: float) -> dict[str, Any]:
+def untrained(seed: int, finest: int, step: float) -> dict[str, Any]:
     """Return networks that paint a pyramid of differences as it is."""
     rng = np.random.default_rng(seed)
     columns = sum(CHANNELS[finest:-1])  # grids' channels that go through the entropy network

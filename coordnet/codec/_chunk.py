@@ -131,7 +131,7 @@ def packed(found: Pyramid) -> bytes:
         _laplace.encode(coder, values, means, scales)
         return values
 
-    walk(entropy, [grid.shape for grid in found.latents], found.latents, code)  # type: ignore[misc]
+    walk(entropy, [grid.shape for grid in found.latents], found.latents, code)
     return bytes(head) + _laplace.words_of(coder)
 
 
@@ -207,4 +207,4 @@ def rounded(
             best, least = np.where(cost < least, one, best), np.minimum(cost, least)
         return best
 
-    return walk(entropy, [grid.shape for grid in latents], latents, code)  # type: ignore[misc]
+    return walk(entropy, [grid.shape for grid in latents], latents, code)

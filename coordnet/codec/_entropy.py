@@ -74,7 +74,7 @@ def magnitudes() -> Float[np.ndarray, " n"]:
 
 def walk(
     net: EntropyNet,
-    shapes: Sequence[tuple[int, int, int]],
+    shapes: Sequence[tuple[int, ...]],
     latents: Sequence[Shaped[np.ndarray, "_ _ _"]] | None,
     code: Coder,
 ) -> list[Int[np.ndarray, "_ _ _"]]:
@@ -92,7 +92,7 @@ def walk(
     grids: list[np.ndarray] = [np.zeros(0)] * len(shapes)
     columns = np.cumsum([0, *(shape[0] for shape in shapes)])
     channels, height, width = shapes[-1]
-    top = np.empty(shapes[-1], np.int64)
+    top = np.empty((channels, height, width), np.int64)
     for c in range(channels):
         count = height * width
         values = None if latents is None else latents[-1][c].ravel()
@@ -108,7 +108,7 @@ def walk(
 
 def _grid(
     net: EntropyNet,
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     above: Sequence[Int[np.ndarray, "_ _ _"]],
     place: tuple[int, int],
     given: Shaped[np.ndarray, "_ _ _"] | None,

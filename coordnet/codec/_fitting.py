@@ -25,7 +25,7 @@ from ._rate import (
 )
 from ._synthesis import painted
 
-_WARMUP = 100  # steps in which the rate of the networks rises: Adam's first moves know nothing
+_WARMUP = 100  # windows in which the rate of the networks rises: Adam's first moves know nothing
 _CHECKS = 25  # looks at size and PSNR during a fit, at most
 _ANSWER = 10  # passes that latents need to answer to a price
 _LOOKS = 24  # windows that a look takes in at most
@@ -52,7 +52,7 @@ class Fit(NamedTuple):
 class _Part:
     """One plane in its fit: RGB, or what stands in all three channels."""
 
-    def __init__(self, samples: UInt8[np.ndarray, "h w 3"], model: int, price: float, tuned: bool):
+    def __init__(self, samples: UInt8[np.ndarray, "h w 3"], model: int, tuned: bool):
         self.samples = samples
         self.model = model
         self.numbers = _models.kept(model)
@@ -93,7 +93,7 @@ class _Part:
         before, _ = cost(self.state.params, self.grids, places)
         rng = np.random.default_rng(0)
         self.weights = []
-        for values in self.grids.values:
+        for level, values in enumerate(self.grids.values, self.grids.finest):
             found = []
             for channel in values:
                 kept = channel.copy()
@@ -101,11 +101,9 @@ class _Part:
                 channel += rng.choice([-1.0, 0.0, 0.0, 1.0], channel.shape)
                 after, _ = cost(self.state.params, self.grids, places)
                 channel[:] = kept
-                found.append(max(after - before, 1e-9))
+                # half of all nodes were moved, and a node of a level stands for 4**level pixels
+                found.append(2 * 4**level * max(after - before, 1e-9))
             self.weights.append(found)
-        # half of all nodes were moved, and a node of a level stands for 4**level pixels
-        for level, found in enumerate(self.weights, self.grids.finest):
-            self.weights[level - self.grids.finest] = [2 * w * 4**level for w in found]
 
 
 def fit(
@@ -131,7 +129,7 @@ def fit(
     expected = target.size or expected_bytes(planes, target)
     rounding = None
     for last in (False, False, True):
-        parts = [_Part(plane, model, price, expected > 8 * _NETS_BYTES) for plane in planes]
+        parts = [_Part(plane, model, expected > 8 * _NETS_BYTES) for plane in planes]
         price, near = _fitted(parts, target, price, steps, seed, bar or Bar(), last)
         if near:
             for part in parts:

@@ -74,7 +74,7 @@ def _of_pyramid(chunk: Chunk, header: Header) -> list[tuple[str, float]]:
         return values
 
     _, entropy = decoders(changed(numbers, pyramid.deltas))
-    walk(entropy, [grid.shape for grid in pyramid.latents], pyramid.latents, count)  # type: ignore[misc]
+    walk(entropy, [grid.shape for grid in pyramid.latents], pyramid.latents, count)
     found = [("tensor heads", float(heads)), *((n, v) for n, v in sums.items() if v)]
     for level, cost in costs.items():
         found.append((f"latents, 1/{2**level} of the sides", cost))

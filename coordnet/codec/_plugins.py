@@ -73,7 +73,11 @@ def register_plugins() -> None:
     >>> PIL.Image.registered_extensions()[".cnet"]
     'CNET'
     """
-    Image.register_open(_NAME, CnetImageFile, lambda prefix: prefix.startswith(MAGIC))  # type: ignore[arg-type]
+
+    def ours(prefix: bytes) -> bool:
+        return prefix.startswith(MAGIC)
+
+    Image.register_open(_NAME, CnetImageFile, ours)  # XX
     Image.register_save(_NAME, _save)
     Image.register_extension(_NAME, ".cnet")
     Image.register_mime(_NAME, "image/x-cnet")

@@ -24,8 +24,8 @@ class Target(NamedTuple):
 def still_to_shrink(done: float) -> float:
     """Return by what factor the size will fall at the same price until the end of a fit.
 
-    Measured on photographs at 1500 steps: 1.32, 1.18, 1.06 times the last size after an eighth,
-    a quarter and a half of the steps.
+    Measured on photographs in fits of 250 passes: 1.32, 1.18 and 1.06 times the last size after an
+    eighth, a quarter and a half of the steps. The curve is within 4 % of that.
     """
     return 1 / (1 + 0.45 * (1 - done) ** 2.5)
 
