@@ -1,6 +1,9 @@
-"""Set-up of the suite: a CPU, no compilation cache in a user's home, shapes checked."""
+"""Set-up of the suite: a CPU, a compilation cache of its own, shapes checked."""
 
+import atexit
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import jax
@@ -10,7 +13,10 @@ from beartype import BeartypeConf, beartype
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "agg")
-os.environ["COORDNET_CACHE"] = "off"
+# one for the workers and what they start: each program is compiled but once
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    os.environ["COORDNET_CACHE"] = tempfile.mkdtemp(prefix="coordnet-suite-")
+    atexit.register(shutil.rmtree, os.environ["COORDNET_CACHE"], ignore_errors=True)
 
 # what jaxtyping's import hook checks every call with: an int serves where a float is asked for
 typechecker = beartype(conf=BeartypeConf(is_pep484_tower=True))

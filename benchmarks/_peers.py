@@ -87,6 +87,13 @@ def bd_rate(
     return float(np.exp(np.mean(ours(at) - theirs(at))) - 1)
 
 
+def at_equal_psnr(
+    rate: float, psnr: float, peer_rates: Sequence[float], peer_psnrs: Sequence[float]
+) -> float:
+    """Return by what part a rate differs from a peer's curve at the same PSNR."""
+    return float(rate / np.exp(_curve(peer_rates, peer_psnrs)(psnr)) - 1)
+
+
 def _curve(rates: Sequence[float], psnrs: Sequence[float]) -> PchipInterpolator:
     points = sorted(zip(psnrs, rates, strict=True))
     kept = [points[0]]

@@ -2,20 +2,25 @@
 
     python benchmarks/rate_distortion.py --effort fast
     python benchmarks/rate_distortion.py --effort default --pictures kodim15 kodim05
+    python benchmarks/rate_distortion.py --effort weights --pictures kodim15 --rates 0.3 0.6
 
 Every encode is real bytes, decoded again. What was measured stays in ``rate_distortion.json``, by
 codec, picture and setting, so that the table grows from run to run; ``--again`` measures anew.
+``weights`` are plain networks beside COIN's own recipe, 20 minutes for each.
 """
 
 import argparse
 import json
 import os
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
+import optax
 from _peers import PEERS, Peer, bd_rate
 
 import coordnet as cn
@@ -24,8 +29,17 @@ HERE = Path(__file__).parent
 OUT = HERE / "rate_distortion.json"
 RATES = (0.15, 0.3, 0.6, 1.0)  # bits a pixel
 
+# layers and width of COIN's networks (Dupont et al. 2021) by their bits a pixel of Kodak
+_COIN = {0.07: (5, 20), 0.15: (5, 30), 0.3: (10, 28), 0.6: (10, 40), 1.2: (13, 49)}
+_COIN_SECONDS = 1200
 
-def measured(encode: Any, decode: Any, image: np.ndarray) -> dict[str, float]:
+#: What was measured: by codec, picture and setting.
+Found = dict[str, dict[str, dict[str, dict[str, float]]]]
+
+
+def measured(
+    encode: Callable[[np.ndarray], bytes], decode: Callable[[bytes], np.ndarray], image: np.ndarray
+) -> dict[str, float]:
     """Return what one encode and decode come to; image is uint8."""
     begun = time.perf_counter()
     data = encode(image)
@@ -48,37 +62,65 @@ def of_peer(peer: Peer, image: np.ndarray, setting: float) -> dict[str, float]:
     return measured(lambda v: peer.encode(v, setting), peer.decode, image)
 
 
-def of_ours(image: np.ndarray, bpp: float, effort: Any) -> dict[str, float]:
+def of_ours(image: np.ndarray, bpp: float, **options: Any) -> dict[str, float]:
     """Measure ``compress`` at a rate."""
+
+    def encode(image: np.ndarray) -> bytes:
+        return cn.compress(image / np.float32(255), bpp=bpp, progress=False, **options)
 
     def decode(data: bytes) -> np.ndarray:
         return np.rint(cn.decompress(data).image * 255).astype(np.uint8)
 
-    floats = image / np.float32(255)
-    return measured(
-        lambda _: cn.compress(floats, bpp=bpp, effort=effort, progress=False), decode, image
-    )
+    return measured(encode, decode, image)
 
 
-def curves(found: dict[str, Any], codec: str, picture: str) -> tuple[list[float], list[float]]:
+def of_coin(image: np.ndarray, bpp: float, seconds: float = _COIN_SECONDS) -> dict[str, float]:
+    """Measure COIN's recipe: sines, Adam at 2e-4 on all pixels, half precision, the best kept."""
+    depth, width = _COIN[bpp]
+    spec = cn.Spec(width=width, depth=depth, activation="sine(omega=30, first=30)")
+    shapes: list[Any] = []
+
+    def encode(image: np.ndarray) -> bytes:
+        net = cn.fit(
+            image / np.float32(255), spec, trainer=optax.adam(2e-4), sampling="full",
+            seconds=seconds, progress=False,
+        )  # fmt: skip
+        shapes.append(net)
+        layers = [v for layer in net.layers for v in (layer.weight, layer.bias)]
+        return b"".join(np.asarray(v[...], np.float16).tobytes() for v in layers)
+
+    def decode(data: bytes) -> np.ndarray:
+        (net,), values = shapes, jnp.asarray(np.frombuffer(data, np.float16), jnp.float32)
+        for layer in net.layers:
+            for v in (layer.weight, layer.bias):
+                own, values = jnp.split(values, [v[...].size])
+                v[...] = own.reshape(v[...].shape)
+        return np.rint(cn.render(net, progress=False).clip(0, 1) * 255).astype(np.uint8)
+
+    return measured(encode, decode, image)
+
+
+def curves(found: Found, codec: str, picture: str) -> tuple[list[float], list[float]]:
     """Return rates and PSNRs of a codec on a picture."""
     points = found.get(codec, {}).get(picture, {}).values()
     return [p["bpp"] for p in points], [p["psnr"] for p in points]
 
 
-def anchors(picture: str, folder: Path) -> tuple[list[float], list[float]]:
+def anchors(picture: str) -> tuple[list[float], list[float]]:
     """Return the published curve of Cool-Chic 4.2, real bytes, of one Kodak picture."""
-    path = folder.parent / "anchors" / "coolchic_per_image_kodak.csv"
-    if not path.exists():
+    images = cn.images_folder()
+    path = images and images.parent / "anchors" / "coolchic_per_image_kodak.csv"
+    if path is None or not path.exists():
         return [], []
     rows = [line.split(",") for line in path.read_text().splitlines()[1:]]
     own = [r for r in rows if r[0] == "Cool-Chic v4.2" and r[1] == picture]
     return [float(r[3]) for r in own], [float(r[4]) for r in own]
 
 
-def table(found: dict[str, Any], pictures: list[str], folder: Path) -> str:
+def table(found: Found, pictures: list[str]) -> str:
     """Return BD-rates of our efforts against all others, as Markdown."""
-    ours = [name for name in found if name.startswith("coordnet")]
+    ours = [f"coordnet {effort}" for effort in ("fast", "default", "best")]
+    ours = [name for name in ours if name in found]
     lines = ["| BD-rate against | " + " | ".join(ours) + " |", "|---" * (len(ours) + 1) + "|"]
     for peer in [*PEERS, "Cool-Chic 4.2 (published)"]:
         cells = []
@@ -86,7 +128,7 @@ def table(found: dict[str, Any], pictures: list[str], folder: Path) -> str:
             rates = []
             for picture in pictures:
                 own = curves(found, name, picture)
-                other = curves(found, peer, picture) if peer in PEERS else anchors(picture, folder)
+                other = curves(found, peer, picture) if peer in PEERS else anchors(picture)
                 if len(own[0]) >= 2 and len(other[0]) >= 2:
                     rates.append(bd_rate(*own, *other))
             cells.append(f"{100 * np.nanmean(rates):+.1f} % ({len(rates)})" if rates else "")
@@ -94,7 +136,7 @@ def table(found: dict[str, Any], pictures: list[str], folder: Path) -> str:
     return "\n".join(lines)
 
 
-def draw(found: dict[str, Any], pictures: list[str], folder: Path, path: Path) -> None:
+def draw(found: Found, pictures: list[str], path: Path) -> None:
     """Draw all curves, a panel for each picture."""
     import matplotlib.pyplot as plt
 
@@ -111,7 +153,7 @@ def draw(found: dict[str, Any], pictures: list[str], folder: Path, path: Path) -
                 np.array(x)[order], np.array(y)[order], label=codec, lw=2.2 if ours else 1,
                 marker="o" if ours else None,
             )  # fmt: skip
-        x, y = anchors(picture, folder)
+        x, y = anchors(picture)
         if x:
             axis.plot(
                 *zip(*sorted(zip(x, y, strict=True)), strict=True), "k:", label="Cool-Chic 4.2"
@@ -128,7 +170,8 @@ def draw(found: dict[str, Any], pictures: list[str], folder: Path, path: Path) -
 def main() -> None:
     """Measure what is not measured yet, and tell all."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--effort", choices=("fast", "default", "best", "none"), default="fast")
+    efforts = ("fast", "default", "best", "weights", "none")
+    parser.add_argument("--effort", choices=efforts, default="fast")
     parser.add_argument("--pictures", nargs="*")
     parser.add_argument("--rates", nargs="*", type=float, default=RATES)
     parser.add_argument("--again", action="store_true")
@@ -139,7 +182,7 @@ def main() -> None:
         parser.error("no pictures: name their folder in COORDNET_IMAGES")
     folder = images / "kodak"
     names = options.pictures or sorted(p.stem for p in folder.glob("*.png"))
-    found: dict[str, Any] = json.loads(OUT.read_text()) if OUT.exists() else {}
+    found: Found = json.loads(OUT.read_text()) if OUT.exists() else {}
 
     def note(codec: str, picture: str, setting: str, measure: Any) -> None:
         points = found.setdefault(codec, {}).setdefault(picture, {})
@@ -164,16 +207,19 @@ def main() -> None:
                     codec, picture, f"{setting:g}",
                     partial(of_peer, peer, image, setting),
                 )  # fmt: skip
-        if options.effort != "none":
-            for bpp in options.rates:
-                note(
-                    f"coordnet {options.effort}", picture, f"{bpp:g}",
-                    partial(of_ours, image, bpp, options.effort),
-                )  # fmt: skip
+        for bpp in options.rates if options.effort != "none" else ():
+            own = {"effort": options.effort}
+            if options.effort == "weights":  # the longest: up to 20 minutes
+                own = {"kind": "weights", "effort": "best"}
+                note("COIN (its recipe)", picture, f"{bpp:g}", partial(of_coin, image, bpp))
+            note(
+                f"coordnet {options.effort}", picture, f"{bpp:g}",
+                partial(of_ours, image, bpp, **own),
+            )  # fmt: skip
     pictures = sorted({p for c in found.values() for p in c})
-    print(table(found, pictures, folder))
+    print(table(found, pictures))
     if options.figure:
-        draw(found, pictures, folder, options.figure)
+        draw(found, pictures, options.figure)
 
 
 if __name__ == "__main__":

@@ -21,13 +21,10 @@ SCRIPTS = [
 
 @pytest.fixture(scope="module")
 def surroundings(tmp_path_factory):
-    """A machine without pictures, on which the examples share what they compile."""
+    """A machine without pictures."""
     folder = tmp_path_factory.mktemp("machine")
     (folder / "images").mkdir()
-    return quick_to_compile() | {
-        "COORDNET_IMAGES": str(folder / "images"),
-        "COORDNET_CACHE": str(folder / "cache"),
-    }
+    return quick_to_compile() | {"COORDNET_IMAGES": str(folder / "images")}
 
 
 @pytest.mark.parametrize(
@@ -65,8 +62,7 @@ def test_every_script_is_in_the_readme():
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 class TestNotebook:
-    def test_runs(self, tmp_path, surroundings, monkeypatch, path):
-        monkeypatch.setenv("COORDNET_CACHE", surroundings["COORDNET_CACHE"])
+    def test_runs(self, tmp_path, monkeypatch, path):
         monkeypatch.delenv("MPLBACKEND", raising=False)  # the kernel's own shows figures inline
         notebook = nbformat.read(path, as_version=4)
         resources = {"metadata": {"path": str(tmp_path)}}

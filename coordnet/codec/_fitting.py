@@ -49,7 +49,7 @@ class Fit(NamedTuple):
     pixels: UInt8[np.ndarray, "h w 3"]
 
 
-class _Part:
+class Part:
     """One plane in its fit: RGB, or what stands in all three channels."""
 
     def __init__(self, samples: UInt8[np.ndarray, "h w 3"], model: int, tuned: bool):
@@ -129,7 +129,7 @@ def fit(
     expected = target.size or expected_bytes(planes, target)
     rounding = None
     for last in (False, False, True):
-        parts = [_Part(plane, model, expected > 8 * _NETS_BYTES) for plane in planes]
+        parts = [Part(plane, model, expected > 8 * _NETS_BYTES) for plane in planes]
         price, near = _fitted(parts, target, price, steps, seed, bar or Bar(), last)
         if near:
             for part in parts:
@@ -153,7 +153,7 @@ def _even(height: int, width: int) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def _fitted(
-    parts: list[_Part], target: Target, price: float, steps: int, seed: int, bar: Bar, last: bool
+    parts: list[Part], target: Target, price: float, steps: int, seed: int, bar: Bar, last: bool
 ) -> tuple[float, bool]:
     """Make the steps, in whose course the price comes near to what the target needs.
 
@@ -187,7 +187,7 @@ def _fitted(
 
 
 def _pass(
-    parts: list[_Part], now: Any, key: jax.Array, rng: np.random.Generator, new: bool = False
+    parts: list[Part], now: Any, key: jax.Array, rng: np.random.Generator, new: bool = False
 ) -> int:
     """Look at each plane once; return the number of windows."""
     for k, part in enumerate(parts):
@@ -196,7 +196,7 @@ def _pass(
     return sum(len(part.grids.places()) for part in parts)
 
 
-def _look(parts: list[_Part], rng: np.random.Generator) -> tuple[float, float]:
+def _look(parts: list[Part], rng: np.random.Generator) -> tuple[float, float]:
     """Return bytes and PSNR as they will be, nearly."""
     size = errors = 0.0
     for part in parts:
@@ -215,12 +215,12 @@ def _few(grids: Grids) -> np.ndarray:
     return places[:: -(-len(places) // _TRIALS)]
 
 
-def _channels(part: _Part) -> int:
+def _channels(part: Part) -> int:
     """Return 3 for RGB, 1 for what is grey."""
     return 1 if (part.samples == part.samples[..., :1]).all() else 3
 
 
-def _settle_nets(part: _Part, price: float) -> None:
+def _settle_nets(part: Part, price: float) -> None:
     """Round what the networks learnt to steps that are worth their bits."""
     places = _few(part.grids)
     pixels = part.samples[..., 0].size
@@ -239,7 +239,7 @@ def _settle_nets(part: _Part, price: float) -> None:
 
 
 def _come_to(
-    parts: list[_Part], target: Target, price: float, steps: int, seed: int
+    parts: list[Part], target: Target, price: float, steps: int, seed: int
 ) -> tuple[float, float | None]:
     """Make further steps until the target is in reach.
 
@@ -289,7 +289,7 @@ def _come_to(
 
 
 def _more(
-    parts: list[_Part], price: float, steps: int, key: jax.Array, rng: np.random.Generator
+    parts: list[Part], price: float, steps: int, key: jax.Array, rng: np.random.Generator
 ) -> None:
     """Go through the end of a fit again, on latents alone."""
     windows = sum(len(part.grids.places()) for part in parts)

@@ -39,7 +39,7 @@ _TOTAL = 2**22
 def _tables() -> Float[np.ndarray, "scales means columns"]:
     """Return weights of the columns, whole numbers, by scale index and sixteenths of the mean."""
     half = Decimal(1) / 2
-    tables = np.empty((_UNSHIFTED, MEAN_UNIT + 1, _COLUMNS))
+    tables = np.empty((_UNSHIFTED, MEAN_UNIT, _COLUMNS))
     with localcontext(Context(prec=30)):  # a caller's own may be anything
         for i in range(_UNSHIFTED):
             scale = Decimal(2) ** (Decimal(i) / SCALE_UNIT + LEAST_OCTAVE)
@@ -48,7 +48,7 @@ def _tables() -> Float[np.ndarray, "scales means columns"]:
             beyond = [half]
             for _ in range((_HALF + 1) * MEAN_UNIT):
                 beyond.append(beyond[-1] * unit)
-            for j in range(MEAN_UNIT + 1):
+            for j in range(MEAN_UNIT):
                 # the edges between the bins, in sixteenths from the mean
                 edges = [(q - _HALF) * MEAN_UNIT - j for q in range(1, _COLUMNS)]
                 below = [beyond[-e] if e < 0 else 1 - beyond[e] for e in edges]
