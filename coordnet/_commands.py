@@ -90,9 +90,10 @@ def run_render(options: Namespace) -> Outcome:
         raise ValueError(msg)
     output = output_of(options, Path(options.network).stem + ".png")
     check_distinct({"the network": options.network}, {"-o": output})
+    info = None
     if compressed:
         net = decompress(options.network)
-        channels = net.image.shape[2]
+        channels, info = net.image.shape[2], net.info
     else:
         net = load(options.network)
         channels = net.spec.channels
@@ -105,7 +106,7 @@ def run_render(options: Namespace) -> Outcome:
         window=window,
         progress=False if options.quiet else None,
     )
-    write_image(output, picture, bits=options.bits)
+    write_image(output, picture, bits=options.bits, info=info)
     return written(output, picture.shape[:2])
 
 
@@ -119,7 +120,7 @@ def run_video(options: Namespace) -> Outcome:
         _only_for(options, "a network", "to", "zoom")
         _only_for(options, "a picture", *_PICTURE_OPTIONS)
         return _video_of_frames(options, source, output)
-    if _is_safetensors(source):
+    if _is_safetensors(source) or is_compressed(source):
         _only_for(options, "a picture", *_PICTURE_OPTIONS)
         return _video_of_zoom(options, source, output)
     _only_for(options, "a network", "to", "zoom")
@@ -145,15 +146,21 @@ def _video_of_zoom(options: Namespace, source: Path, output: Path) -> Outcome:
     from ._progress import counting
     from ._render import zoom
     from ._video import Film
+    from .codec._decompress import decompress
 
-    net = load(source)
-    if net.spec.size is None:
+    if is_compressed(source):
+        net = decompress(source)
+        native = net.native
+    else:
+        net = load(source)
+        native = net.spec.size
+    if native is None:
         msg = f"{source}: the network has no native size; render it with --size instead"
         raise ValueError(msg)
     count = 150 if options.frames is None else options.frames
-    size = net.spec.size if options.size is None else options.size
+    size = native if options.size is None else options.size
     # as large as fits; the film adds the bars
-    drawn = inscribed_size(net.spec.size, size) if isinstance(size, tuple) else size
+    drawn = inscribed_size(native, size) if isinstance(size, tuple) else size
     times = 16.0 if options.zoom is None else options.zoom
     pictures = zoom(net, to=options.to or (0.0, 0.0), scale=times, frames=count, size=drawn)
     with Film(output, fps=options.fps, size=size, quality=options.quality) as film:

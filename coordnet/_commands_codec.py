@@ -28,6 +28,9 @@ def run_compress(options: Namespace) -> Outcome:
 
     output = output_of(options, source.stem + ".cnet")
     check_distinct({"the picture": source}, {"-o": output})
+    if output.suffix.lower() != ".cnet":
+        msg = f"-o {output}: what is made is a .cnet file; give it that extension"
+        raise ValueError(msg)
     net, info = None, None
     if source.suffix.lower() == ".safetensors":
         from ._nets import load
@@ -85,8 +88,10 @@ def run_decompress(options: Namespace) -> Outcome:
 
 def is_compressed(path: str | Path) -> bool:
     """Return whether a file begins as a ``.cnet`` file does."""
+    from .codec._container import MAGIC
+
     with open(path, "rb") as file:
-        return file.read(5) == b"\x89CNET"
+        return file.read(len(MAGIC)) == MAGIC
 
 
 def info_of_compressed(path: Path) -> Outcome:

@@ -168,7 +168,7 @@ def _pixels(picture: ImageFile.ImageFile, file: BufferedIOBase) -> tuple[np.ndar
     if raw_mode in ("L;2", "L;4") and "transparency" in picture.info:
         # Pillow widens the pixels to 8 bits, the grey that a PNG names transparent it does not
         picture.info["transparency"] *= 255 // (2 ** int(raw_mode[-1]) - 1)
-    return _shallow(picture)
+    return shallow(picture)
 
 
 def _raw_mode(picture: ImageFile.ImageFile) -> str:
@@ -177,8 +177,8 @@ def _raw_mode(picture: ImageFile.ImageFile) -> str:
     return str(args[0] if isinstance(args, tuple) and args else args or "")
 
 
-def _shallow(picture: ImageFile.ImageFile) -> tuple[np.ndarray, int]:
-    """Decode a picture of at most 8 bits."""
+def shallow(picture: Image.Image) -> tuple[np.ndarray, int]:
+    """Return the samples ``(h, w, c)`` of a Pillow image of at most 8 bits, and these bits."""
     picture.load()
     bits = 1 if picture.mode == "1" else 8
     grey = "L" if picture.mode in ("1", "L") else "RGB"

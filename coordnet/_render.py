@@ -143,11 +143,19 @@ def _drawn(
         half = max(height, width) / 2
         (left, right), (top, bottom) = ((v * half for v in span) for span in window)
         part = (top + height / 2, left + width / 2, bottom - top, right - left)
-    return net.draw(wanted, part, samples_per_pixel(native, wanted, window))
+    samples = samples_per_pixel(native, wanted, window)
+    if samples > _MOST_SAMPLES:
+        whole = window or frame(native.size, native.coordinates)
+        return _in_two_stages(net, wanted, whole, -(-samples // _MOST_SAMPLES), None)
+    return net.draw(wanted, part, samples)
 
 
 def _in_two_stages(
-    net: nnx.Module, size: tuple[int, int], window: Window, times: int, progress: bool | None
+    net: nnx.Module | Drawable,
+    size: tuple[int, int],
+    window: Window,
+    times: int,
+    progress: bool | None,
 ) -> Float[np.ndarray, "h w c"]:
     """Draw ``times`` as large and average, some rows after the others: no tile need hold all."""
     height, width = size

@@ -63,11 +63,10 @@ def test_what_is_packed_comes_back(form, seed, octaves):
     if form.activation == "sine":
         form = form._replace(omegas=(float(np.float32(rng.uniform(1, 90))), 30.0))
     tensors = [
-        # magnitudes that make a byte worth eight weights, as the format wants
         (int(rng.integers(256)), np.rint(rng.laplace(scale=2**octaves, size=shape)).astype(int))
         for shape in form.shapes()
     ]
-    found = _mlp.unpacked(_mlp.packed(_mlp.Plain(form, tensors)), form.channels)
+    found = _mlp.unpacked(_mlp.packed(_mlp.Plain(form, tensors)), form.channels, 100)
     assert found.form == form
     for (a, b), (c, d) in zip(found.tensors, tensors, strict=True):
         assert a == c
@@ -82,13 +81,63 @@ def test_what_is_packed_comes_back(form, seed, octaves):
         (b"\x30\x02\x09", "kind 48 that is not known"),
         (b"\x04" + b"\xff" * 8 + b"\x02\x09", "declares a network"),
         (b"\x00\x02\x00", "declares a network"),
-        (b"\x00\x7f\xff\x1f", "declares a network of 2,[0-9,]* weights in 4 bytes"),
+        (
+            b"\x00\x7f\xff\x1f",
+            "declares a network of 2,[0-9,]* weights, in 4 bytes, for 100 pixels",
+        ),
         (b"\x00\x00\x09\x00\x80\x00\x00", "a scale that is not known"),
     ],
 )
 def test_what_is_no_network_is_refused(body, match):
     with pytest.raises(FormatError, match=match):
-        _mlp.unpacked(body, 3)
+        _mlp.unpacked(body, 3, 100)
+
+
+def test_no_small_file_asks_for_much_work():
+    form = _mlp.Form("relu", "linear", "centers", (0.0, 0.0), 3, 100, 3)
+    body = _mlp.packed(_mlp.nothing(form))
+    assert _mlp.unpacked(body, 3, 2**19).form == form
+    with pytest.raises(FormatError, match="for 16,777,216 pixels: more than this library paints"):
+        _mlp.unpacked(body, 3, 2**24)
+
+
+def test_weights_that_overflow_paint_something():
+    form = _mlp.Form("relu", "linear", "centers", (0.0, 0.0), 255, 1, 1)
+    tensors = [(255, np.full(shape, 2**15)) for shape in form.shapes()]
+    tensors[-2] = (255, np.array([[-(2**15)]]))  # infinity less infinity
+    found = _mlp.painter(_mlp.Plain(form, tensors)).painted((3, 4))
+    assert found.shape == (3, 4, 1)
+
+
+def test_what_a_network_becomes_can_be_read():
+    net = network("sine(omega=20,first=12.5)", "linear")
+    for layer in net.layers:
+        layer.weight[...] *= 40
+    whole = cn.render(net, progress=False)
+    for blob in (
+        cn.compress(net, max_bytes=100_000),
+        cn.compress(net, max_bytes=100),
+        cn.compress(net, psnr=20),
+        cn.compress(net, bpp=4),
+    ):
+        assert cn.decompress(blob).image.shape == whole.shape
+    with pytest.raises(ValueError, match=r"`psnr` asks for 99 dB; the finest weights have [1-9]"):
+        cn.compress(net, psnr=99)
+    with pytest.raises(ValueError, match="smallest file takes") as error:
+        cn.compress(net, max_bytes=10)
+    least = int(str(error.value).split("takes ")[1])
+    assert len(cn.compress(net, max_bytes=least)) == least
+    net.layers[0].weight[...] *= 1e9
+    with pytest.raises(ValueError, match="which no file can hold"):
+        cn.compress(net)
+
+
+def test_a_wide_network_of_few_bytes():
+    wide = cn.CoordNet(cn.Spec(width=128, depth=3, size=(16, 20)))
+    blob = cn.compress(wide, max_bytes=500)
+    assert cn.decompress(blob).image.shape == (16, 20, 3)
+    with pytest.raises(ValueError, match="keeps at most 1,048,576"):
+        cn.compress(cn.CoordNet(cn.Spec(width=1100, depth=2, size=(16, 20))))
 
 
 def test_a_network_is_kept_in_so_many_bytes():

@@ -98,11 +98,21 @@ def source(size, model=2, seed=0):
 @pytest.mark.parametrize("size", [(1, 1), (37, 50), (64, 9)])
 @pytest.mark.parametrize("model", [2, 5])
 def test_at_native_size_the_function_is_the_picture(size, model, monkeypatch):
-    monkeypatch.setattr(_resample, "_STRIP", 200)  # several strips, of odd heights too
+    monkeypatch.setattr(_resample, "_POINTS", 200)  # several parts, of odd sides too
     lattice, samples = source(size, model)
     found = _resample.drawn(lattice, size, (0, 0, *size))
     # the same features, rounded to levels but for the last convolution
     assert np.abs(np.clip(found, 0, 1) * 255 - samples).max() < 0.75
+
+
+def test_parts_make_the_whole(monkeypatch):
+    size = (37, 50)
+    latents = random_latents(*size, _models.FINEST[2], spread=0.7, seed=0)
+    synthesis, _ = _models.decoders(_models.kept(2))
+    whole = _synthesis.painted(synthesis, latents, size)
+    monkeypatch.setattr(_synthesis, "_PIXELS", 60)
+    monkeypatch.setattr(_synthesis, "_WIDEST", 12)
+    np.testing.assert_array_equal(_synthesis.painted(synthesis, latents, size), whole)
 
 
 def test_a_part_is_a_part_of_the_whole():

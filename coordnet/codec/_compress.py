@@ -3,7 +3,7 @@
 import os
 import zlib
 from numbers import Integral, Real
-from typing import Any, Literal, NoReturn, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -12,7 +12,7 @@ from .._cache import keep_compiled
 from .._color import check_image, to_uint8
 from .._decode import ImageInfo
 from .._images import read_image
-from .._nets import CoordNet
+from .._nets import CoordNet, check_seed
 from .._progress import progress_bar
 from . import _lossless
 from ._chunk import nothing, packed
@@ -25,7 +25,8 @@ from ._mlp import nothing as nothing_mlp
 from ._mlp import packed as packed_mlp
 from ._plain import fitted as fit_plain
 from ._plain import form_of, kept_network, planned
-from ._rate import Target, expected_bytes, psnr_of
+from ._pyramid import is_too_thin
+from ._rate import Target, UnreachableError, expected_bytes, psnr_of
 
 Kind = Literal["pyramid", "weights"]
 Effort = Literal["fast", "default", "best"]
@@ -39,11 +40,8 @@ PLAIN_STEPS = {"fast": 3000, "default": 20_000, "best": 100_000}
 _NEAR = 40.0  # dB: what is lost of a network's own picture, when nothing is asked for
 _QUALITY = 60  # of 100, when nothing is asked for
 _SMALL = 200  # bytes: no pyramid of a picture that takes so few is worth its time
+_LIKELY = 0.8  # of what a pyramid is expected to take, which may be a fifth off
 _SMALL_ALPHA = 0.1  # of the file: an alpha that takes no more is kept exactly
-
-
-class UnreachableError(ValueError):
-    """A size that no file of the picture can have."""
 
 
 class _Budget:
@@ -86,7 +84,8 @@ def compress(
         bpp: Bits of the file for each pixel: never more, and at most 3 % or 24 bytes less unless
             the picture is exact before.
         psnr: dB over all samples: never less, and at most 0.05 more unless the picture is
-            exact in fewer bytes. Of a network, against its own picture: 40 when nothing is asked.
+            exact in fewer bytes. Of a network, against its own picture, and at most 0.5 more: 40
+            when nothing is asked.
         max_bytes: Of the file, as with ``bpp``.
         quality: From 0 to 100; 60 when nothing is asked for.
         effort: How many steps: on two cores, a 768x512 picture takes about half a minute with
@@ -99,8 +98,7 @@ def compress(
         The bytes of a ``.cnet`` file; ``decompress`` and ``docs/format.md`` read them.
 
     Raises:
-        ValueError: A target is out of range or cannot be met; the message names the smallest
-            size that can.
+        ValueError: A target is out of range or cannot be met; the message names what can.
         TypeError: ``image`` is neither.
 
     >>> from coordnet import decompress
@@ -108,7 +106,7 @@ def compress(
     >>> len(blob) < 60, decompress(blob).image.shape
     (True, (32, 48, 3))
     """
-    if effort not in EFFORTS:
+    if not isinstance(effort, str) or effort not in EFFORTS:
         msg = f"`effort` must be one of {', '.join(EFFORTS)}, got {effort!r}"
         raise ValueError(msg)
     if kind not in get_args(Kind):
@@ -119,24 +117,33 @@ def compress(
     if len(asked) > 1:
         msg = f"give one of bpp, psnr, max_bytes, quality, got {' and '.join(asked)}"
         raise ValueError(msg)
+    if not isinstance(info, ImageInfo | None):
+        msg = f"`info` must be a coordnet.ImageInfo, got {type(info).__name__}"
+        raise TypeError(msg)
+    seed = check_seed(seed)
     if isinstance(image, CoordNet):
         return _of_network(image, bpp, psnr, max_bytes, quality, info)
     if isinstance(image, str | os.PathLike):
         image, found = read_image(image, info=True, clip=True)
         info = info or found
     samples = to_uint8(check_image(image))
-    most = _most_bytes(samples.shape[:2], bpp, max_bytes)
+    most = most_bytes(samples.shape[:2], bpp, max_bytes)
     file = _File(samples, info)
     if kind == "weights":
         return _weights(file, samples, most, effort, seed, progress)
-    exact = file.whole([Chunk("L", _lossless.encode(samples))])
+    kept = Chunk("L", _lossless.encode(samples))
+    exact = file.whole([kept])
     target = _target(most, psnr, quality)
     if most is not None:
         if len(exact) <= most:
             return exact
         file.check(most, len(exact))
-    elif len(exact) <= max(_SMALL, 0.8 * expected_bytes(file.planes, target)):
+    elif len(kept.body) <= max(_SMALL, _LIKELY * expected_bytes(file.planes, target)):
         return exact
+    if is_too_thin(*samples.shape[:2]):
+        if most is None:
+            return exact
+        raise _unreachable(most, len(exact), file.beside)
     keep_compiled()
     looks, passes = EFFORTS[effort]
     windows = -(-samples.shape[0] // WINDOW) * -(-samples.shape[1] // WINDOW)
@@ -158,15 +165,16 @@ def _of_network(
     form = form_of(net)
     assert net.spec.size is not None
     height, width = net.spec.size
-    most = _most_bytes((height, width), bpp, max_bytes)
+    most = most_bytes((height, width), bpp, max_bytes)
     asked = _NEAR if psnr is None else _checked_psnr(psnr)
     header = Header(height, width, min(form.channels, 3), form.channels == 4)
-    found, spent = None, _spent(header, _metadata(info), most)
-    if most is None or most > spent:
-        found = kept_network(net, None if most is None else most - spent, asked)
-    if found is None:
-        _too_few(most, form, spent)
-    return pack(header, [Chunk("W", packed_mlp(found)), *_metadata(info)])
+    beside = _metadata(info)
+    spent = _spent(header, beside, most)
+    if most is not None and most < _least(form, spent):
+        raise _unreachable(most, _least(form, spent), beside)
+    found = kept_network(net, None if most is None else most - spent, asked)
+    assert found is not None  # zeros would do
+    return pack(header, [Chunk("W", packed_mlp(found)), *beside])
 
 
 def _spent(header: Header, beside: list[Chunk], most: int | None) -> int:
@@ -182,21 +190,31 @@ def _weights(
         msg = "`kind` 'weights' needs bpp or max_bytes: they say how large the network is"
         raise ValueError(msg)
     spent = _spent(file.header, file.beside, most)
-    form = planned(samples.shape[:2], samples.shape[2], max(most - spent, 0))
+    height, width, channels = samples.shape
+    forms = (planned((height, width), channels, n) for n in (max(most - spent, 0), 0))
+    # a smaller network where all zeros of the one that was planned are too many
+    form = next((f for f in forms if _least(f, spent) <= most), None)
+    if form is None:
+        least = _least(planned((height, width), channels, 0), spent)
+        raise _unreachable(most, least, file.beside)
     keep_compiled()
-    steps, found = PLAIN_STEPS[effort], None
-    if most > spent:
-        with progress_bar(progress, _Budget(steps)) as bar:
-            found = fit_plain(samples, most - spent, steps, seed, bar)
-    if found is None:
-        _too_few(most, form, spent)
+    steps = PLAIN_STEPS[effort]
+    with progress_bar(progress, _Budget(steps)) as bar:
+        found = fit_plain(samples, form, most - spent, steps, seed, bar)
+    assert found is not None
     return file.whole([Chunk("W", packed_mlp(found))])
 
 
-def _too_few(most: int | None, form: Form, spent: int) -> NoReturn:
-    least = spent + len(packed_mlp(nothing_mlp(form)))
+def _least(form: Form, spent: int) -> int:
+    """Return the bytes of the smallest file of a network."""
+    return spent + len(packed_mlp(nothing_mlp(form)))
+
+
+def _unreachable(most: int, least: int, beside: list[Chunk]) -> UnreachableError:
     msg = f"`max_bytes` or `bpp` allows {most:,} bytes; the smallest file takes {least:,}"
-    raise UnreachableError(msg)
+    if beside:
+        msg += f", {sum(len(c.body) for c in beside):,} of them colour profile and EXIF"
+    return UnreachableError(msg)
 
 
 class _File:
@@ -223,36 +241,42 @@ class _File:
         body = packed(nothing(self.header.height, self.header.width))
         least = min(len(self.whole([Chunk(kind, body) for kind in self.kinds])), exact)
         if most < least:
-            msg = f"`max_bytes` or `bpp` allows {most:,} bytes; the smallest file takes {least:,}"
-            if self.beside:
-                msg += ", with its colour profile and EXIF: pass info=coordnet.ImageInfo(8, '')"
-            raise UnreachableError(msg)
+            raise _unreachable(most, least, self.beside)
 
     def fitted(self, target: Target, steps: int, seed: int, bar: Any) -> bytes | None:
         """Return a file that holds pyramids, or None where they miss the PSNR."""
         planes, chunks = self.planes, []
+        channels = [self.header.channels, 1][: len(planes)]
         if self.header.alpha:
-            most = target.size or expected_bytes(planes, target)
+            most = expected_bytes(planes, target)
+            if target.size is not None:
+                most = self._room(target.size, [])
             if len(self.kept_alpha.body) <= _SMALL_ALPHA * most:
-                planes, chunks = planes[:1], [self.kept_alpha]
-        # a chunk's length takes up to three bytes for sizes below two million
-        empty = [Chunk(kind, b"") for kind in self.kinds[: len(planes)]]
-        spent = len(self.whole(empty + chunks))
+                planes, channels, chunks = planes[:1], channels[:1], [self.kept_alpha]
         if target.size is not None:
-            spent += sum(len(varint(target.size)) - 1 for _ in empty)
-            target = target._replace(size=target.size - spent)
-        if target.psnr is not None and chunks:  # an exact channel of four
-            target = target._replace(psnr=target.psnr - 10 * np.log10(4 / 3))
-        found = fit(planes, target, steps=steps, seed=seed, bar=bar)
-        if target.psnr is not None and psnr_of(planes, [one.pixels for one in found]) < target.psnr:
+            target = target._replace(size=self._room(target.size, chunks))
+        if target.psnr is not None and chunks:  # an exact channel beside the others
+            share = channels[0] / (channels[0] + 1)
+            target = target._replace(psnr=target.psnr + 10 * np.log10(share))
+        found = fit(planes, channels, target, steps=steps, seed=seed, bar=bar)
+        pixels = [one.pixels for one in found]
+        if target.psnr is not None and psnr_of(planes, pixels, channels) < target.psnr:
             return None
         bodies = [Chunk(kind, one.body) for kind, one in zip(self.kinds, found, strict=False)]
         return self.whole(bodies + chunks)
 
+    def _room(self, most: int, chunks: list[Chunk]) -> int:
+        """Return what is left for the pyramids of a file of so many bytes."""
+        # a length takes up to three bytes for sizes below two million
+        empty = [Chunk(kind, b"") for kind in self.kinds[: len(self.kinds) - len(chunks)]]
+        lengths = len(empty) * (len(varint(most)) - 1)
+        return most - len(self.whole(empty + chunks)) - lengths
 
-def _most_bytes(size: tuple[int, ...], bpp: Any, max_bytes: Any) -> int | None:
+
+def most_bytes(size: tuple[int, ...], bpp: Any, max_bytes: Any) -> int | None:
+    """Return how many bytes a file may have; None where neither is asked for."""
     if bpp is not None:
-        if not (isinstance(bpp, Real) and 0 < float(bpp) < float("inf")):
+        if isinstance(bpp, bool) or not (isinstance(bpp, Real) and 0 < float(bpp) < 1e6):
             msg = f"`bpp` must be bits for each pixel, above 0, got {bpp!r}"
             raise ValueError(msg)
         return int(float(bpp) * size[0] * size[1] / 8)
@@ -289,5 +313,5 @@ def _metadata(info: ImageInfo | None) -> list[Chunk]:
     for _, data, what in found:
         if data and len(data) > MOST_METADATA:
             msg = f"`info` has a {what} of {len(data):,} bytes; a file holds {MOST_METADATA:,}"
-            raise ValueError(msg)
+            raise UnreachableError(msg)
     return [Chunk(kind, zlib.compress(data, 9)) for kind, data, _ in found if data]

@@ -11,16 +11,17 @@ from jaxtyping import Float32, UInt8
 from .._decode import ImageInfo
 from .._encode import encode
 from .._files import FormatError
+from .._images import MAX_PIXELS
 from . import _lossless
 from ._chunk import changed, unpacked
 from ._container import Chunk, Header, unpack
 from ._mlp import Painter, painter
 from ._mlp import unpacked as unpacked_mlp
 from ._models import decoders, kept
+from ._pyramid import is_too_thin
 from ._resample import Lattice, drawn, of_features, of_samples
-from ._synthesis import Synthesis, features, painted
+from ._synthesis import Synthesis, features, grey, painted
 
-MAX_PIXELS = 2**28  # 16384 x 16384, as for other pictures
 #: Bytes of a colour profile or an EXIF block, at most.
 MOST_METADATA = 2**22
 
@@ -113,9 +114,10 @@ def decompress(source: bytes | str | os.PathLike[str], *, max_pixels: int = MAX_
     if isinstance(source, str | os.PathLike):
         try:
             return decompress(Path(source).read_bytes(), max_pixels=max_pixels)
-        except FormatError as error:
+        except ValueError as error:
+            kind = FormatError if isinstance(error, FormatError) else ValueError
             msg = f"{os.fspath(source)}: {error}"
-            raise FormatError(msg) from error
+            raise kind(msg) from error
     if not isinstance(source, bytes | bytearray | memoryview):
         msg = f"`source` must be bytes or a path, got {type(source).__name__}"
         raise TypeError(msg)
@@ -177,19 +179,19 @@ def _plane(chunk: Chunk, header: Header) -> Plane:
     if chunk.kind == "K":
         return Plane(_lossless.decode(chunk.body, (height, width, 1)))
     if chunk.kind == "W":
-        paints = painter(unpacked_mlp(chunk.body, header.channels + header.alpha))
+        paints = painter(unpacked_mlp(chunk.body, header.channels + header.alpha, height * width))
         return Plane(paints.painted((height, width)), painter=paints)
+    if is_too_thin(height, width):
+        msg = (
+            f"the .cnet file declares a pyramid of {height} x {width} pixels: too long for so thin"
+        )
+        raise FormatError(msg)
     pyramid = unpacked(chunk.body, height, width)
     synthesis, _ = decoders(changed(kept(pyramid.model), pyramid.deltas))
     samples = painted(synthesis, pyramid.latents, (height, width))
     if chunk.kind == "A" or header.channels == 1:
         samples = grey(samples)
     return Plane(samples, synthesis, pyramid.latents)
-
-
-def grey(samples: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 1"]:
-    """Return the mean of the three channels that were painted for one."""
-    return ((samples.sum(-1, keepdims=True, dtype=np.uint16) + 1) // 3).astype(np.uint8)
 
 
 def _inflated(chunk: Chunk | None) -> bytes | None:

@@ -15,7 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
+from .._files import FormatError
 from ._laplace import LIMIT, MEAN_UNIT, SCALE_UNIT, SCALES
+from ._pyramid import EXACT
 
 #: The places in a cell, (row, column), in the order of the passes.
 PHASES = ((0, 0), (1, 1), (0, 1), (1, 0))
@@ -51,6 +53,16 @@ Coder = Callable[
     [np.ndarray | None, Int[np.ndarray, " n"], Int[np.ndarray, " n"], tuple[int, int]],
     Int[np.ndarray, " n"],
 ]
+
+
+def check_sums(net: EntropyNet) -> None:
+    """Raise FormatError where a sum might not be exact in float64: no encoder writes such."""
+    mean = LIMIT * np.abs(net.mean).sum(-1, keepdims=True) + np.abs(net.mean_bias)
+    inner = magnitudes()[-1] * np.abs(net.inner).sum(-1, keepdims=True) + np.abs(net.inner_bias)
+    outer = np.einsum("pu,puk->pk", np.abs(net.outer), inner) + np.abs(net.outer_bias)
+    if (largest := max(float(v.max()) for v in (mean, inner, outer))) >= EXACT:
+        msg = f"the .cnet file has weights of which a sum may be {largest:.2g}, beyond 2**53"
+        raise FormatError(msg)
 
 
 @cache
@@ -89,6 +101,7 @@ def walk(
     Returns:
         The grids, the finest first.
     """
+    check_sums(net)
     grids: list[np.ndarray] = [np.zeros(0)] * len(shapes)
     columns = np.cumsum([0, *(shape[0] for shape in shapes)])
     channels, height, width = shapes[-1]

@@ -1,5 +1,6 @@
 """A picture to the chunks of a pyramid: the fit, and how it meets what was asked for."""
 
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -50,10 +51,13 @@ class Fit(NamedTuple):
 
 
 class Part:
-    """One plane in its fit: RGB, or what stands in all three channels."""
+    """One plane in its fit: of 3 channels, or of 1 that stands in all three."""
 
-    def __init__(self, samples: UInt8[np.ndarray, "h w 3"], model: int, tuned: bool):
+    def __init__(
+        self, samples: UInt8[np.ndarray, "h w 3"], model: int, *, tuned: bool, channels: int = 3
+    ):
         self.samples = samples
+        self.channels = channels
         self.model = model
         self.numbers = _models.kept(model)
         self.deltas: _chunk.Deltas = {}
@@ -108,6 +112,7 @@ class Part:
 
 def fit(
     planes: Sequence[UInt8[np.ndarray, "_ _ _"]],
+    channels: Sequence[int],
     target: Target,
     *,
     steps: int,
@@ -118,6 +123,7 @@ def fit(
 
     Args:
         planes: RGB, or one channel thrice.
+        channels: Of each plane, 3 or 1: which of them count, and share in a PSNR.
         target: What to come to.
         steps: On windows; more where the picture has many windows.
         seed: Of the noise and of the order of the windows.
@@ -129,7 +135,11 @@ def fit(
     expected = target.size or expected_bytes(planes, target)
     rounding = None
     for last in (False, False, True):
-        parts = [Part(plane, model, expected > 8 * _NETS_BYTES) for plane in planes]
+        tuned = expected > 8 * _NETS_BYTES
+        parts = [
+            Part(plane, model, tuned=tuned, channels=wide)
+            for plane, wide in zip(planes, channels, strict=True)
+        ]
         price, near = _fitted(parts, target, price, steps, seed, bar or Bar(), last)
         if near:
             for part in parts:
@@ -162,14 +172,14 @@ def _fitted(
         networks serve better, and False (unless it is the ``last`` time).
     """
     rng, key = np.random.default_rng(seed), jax.random.key(seed)
-    at, looked, moved = 0, 0, False
+    at, looked, moved, begun = 0, 0, False, time.perf_counter()
     windows = sum(len(part.grids.places()) for part in parts)
     between_looks = max(steps / _CHECKS, _ANSWER * windows)
     while at < steps:
         now = pace(at / steps, price)
         now = now._replace(nets=now.nets * min(1.0, (at + 1) / _WARMUP))
         at += _pass(parts, now, jax.random.fold_in(key, at), rng, new=at == 0)
-        bar.tick(min(at, steps), 0.0)
+        bar.tick(min(at, steps), time.perf_counter() - begun)
         done = at / steps
         # before, level 0 fills; afterwards little moves
         if at - looked >= between_looks and 0.25 <= done < 0.98:
@@ -205,19 +215,14 @@ def _look(parts: list[Part], rng: np.random.Generator) -> tuple[float, float]:
         error, bits = cost(part.state.params, part.grids, some)
         pixels = part.samples[..., 0].size
         size += _CODED * bits.sum() * pixels / 8 + _NETS_BYTES * bool(part.state.tuned)
-        errors += error * _channels(part) * pixels
-    return size, psnr_from(errors / sum(_channels(p) * p.samples[..., 0].size for p in parts))
+        errors += error * part.channels * pixels
+    return size, psnr_from(errors / sum(p.channels * p.samples[..., 0].size for p in parts))
 
 
 def _few(grids: Grids) -> np.ndarray:
     """Return some windows from all over a picture."""
     places = grids.places()
     return places[:: -(-len(places) // _TRIALS)]
-
-
-def _channels(part: Part) -> int:
-    """Return 3 for RGB, 1 for what is grey."""
-    return 1 if (part.samples == part.samples[..., :1]).all() else 3
 
 
 def _settle_nets(part: Part, price: float) -> None:
@@ -261,7 +266,8 @@ def _come_to(
     def value(rounding: float) -> float:
         if target.size is not None:
             return float(sum(len(part.coded(rounding)) for part in parts))
-        return psnr_of([p.samples for p in parts], [p.pixels(rounding) for p in parts])
+        pixels = [p.pixels(rounding) for p in parts]
+        return psnr_of([p.samples for p in parts], pixels, [p.channels for p in parts])
 
     found = value(0.0)
     for k in range(_ROUNDS):

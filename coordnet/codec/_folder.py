@@ -5,10 +5,12 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from .._files import atomic_path, check_target
+from .._files import FormatError, atomic_path, check_target
 from .._images import read_image
 from .._progress import counting
-from ._compress import UnreachableError, compress
+from ._compress import compress, most_bytes
+from ._container import unpack
+from ._rate import UnreachableError
 
 _KINDS = {
     ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".pgm", ".pnm", ".gif",
@@ -30,8 +32,9 @@ def compress_folder(
     """Compress all pictures of a folder; what is done already is passed over.
 
     A file of ``target`` appears when it is complete, so that a run that was stopped goes on
-    where it was; remove the file to have it made anew. A picture that cannot be read, or cannot
-    be made as small as was asked, is passed over with a warning.
+    where it was. It is made anew when it is older than its picture, damaged, or larger than is
+    asked now; to have it in another quality, remove it. A picture that cannot be read, or cannot be
+    made as small as was asked, is passed over with a warning.
 
     Args:
         source: A folder; pictures are known by their extensions, folders in it are left out.
@@ -43,7 +46,7 @@ def compress_folder(
         The files of all pictures that could be compressed, old ones too.
 
     Raises:
-        NotADirectoryError: ``source`` is no folder.
+        NotADirectoryError: ``source`` is no folder, or ``target`` is a file.
         ValueError: It holds two pictures whose files would have the same name.
 
     >>> import tempfile, numpy as np
@@ -64,11 +67,14 @@ def compress_folder(
         if other != picture:
             msg = f"{other} and {picture} would both become {picture.stem}.cnet; rename one"
             raise ValueError(msg)
+    if target.exists() and not target.is_dir():
+        msg = f"{target}: a file; name a folder for the .cnet files"
+        raise NotADirectoryError(msg)
     target.mkdir(parents=True, exist_ok=True)
     done = []
     for picture in counting(pictures, progress, "compressing", patience=0.0):
         file = target / f"{picture.stem}.cnet"
-        if not file.exists():
+        if not _is_done(file, picture, options):
             check_target(file)
             try:
                 image, info = _read(picture)
@@ -82,8 +88,21 @@ def compress_folder(
     return done
 
 
+def _is_done(file: Path, picture: Path, options: dict[str, Any]) -> bool:
+    """Return whether a file is that of a picture, whole, and as small as is asked."""
+    if not file.is_file() or file.stat().st_mtime < picture.stat().st_mtime:
+        return False
+    data = file.read_bytes()
+    try:
+        header, _ = unpack(data)
+    except FormatError:
+        return False
+    most = most_bytes((header.height, header.width), options.get("bpp"), options.get("max_bytes"))
+    return most is None or len(data) <= most
+
+
 def _read(picture: Path) -> Any:
     try:
         return read_image(picture, info=True, clip=True)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise _UnreadableError(str(error)) from error

@@ -99,7 +99,7 @@ def encode(
     means: Int[np.ndarray, " n"],
     scales: Int[np.ndarray, " n"],
 ) -> None:
-    """Append symbols to a stream.
+    """Append symbols to a stream; those beyond ``LIMIT`` are a ValueError.
 
     >>> coder = RangeEncoder()
     >>> means, scales = np.array([40, 0, -8]), np.array([30, 5, 127])
@@ -110,6 +110,9 @@ def encode(
     """
     if not len(symbols):
         return
+    if np.abs(symbols).max() > LIMIT:
+        msg = f"a symbol lies beyond {LIMIT:,}, the largest that is written"
+        raise ValueError(msg)
     nearest, shift, row, column = _split(means, scales)
     off = symbols - nearest
     bins = off >> shift
@@ -175,10 +178,12 @@ def bits(
 
 
 def scale_of(steps: Int[np.ndarray, " n"]) -> int:
-    """Return the scale index that codes numbers about 0 in the fewest bits."""
-    means = np.zeros(steps.size, np.int64)
+    """Return the scale index, of the even ones, that codes numbers about 0 in the fewest bits."""
+    values, counts = np.unique(steps, return_counts=True)
+    means = np.zeros(values.size, np.int64)
     costs = [
-        float(bits(steps, means, np.full(steps.size, scale)).sum()) for scale in range(0, SCALES, 2)
+        float(counts @ bits(values, means, np.full(values.size, scale)))
+        for scale in range(0, SCALES, 2)
     ]
     return 2 * int(np.argmin(costs))
 

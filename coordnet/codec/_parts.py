@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from .._images import MAX_PIXELS
 from . import _laplace, _mlp
 from ._chunk import changed, tensors, unpacked
 from ._container import Chunk, Header, unpack
@@ -23,8 +24,9 @@ def parts(data: bytes) -> tuple[Header, list[tuple[str, float]]]:
 
     Raises:
         FormatError: It is no ``.cnet`` file, or a damaged one.
+        ValueError: It declares more pixels than this library decodes.
     """
-    header, chunks = unpack(data)
+    header, chunks = unpack(data, max_pixels=MAX_PIXELS)
     sorted_chunks(header, chunks)
     inside = sum(len(chunk.body) for chunk in chunks)
     found: list[tuple[str, float]] = [("header", float(len(data) - inside))]
@@ -39,7 +41,8 @@ def parts(data: bytes) -> tuple[Header, list[tuple[str, float]]]:
 
 
 def _of_network(chunk: Chunk, header: Header) -> list[tuple[str, float]]:
-    plain = _mlp.unpacked(chunk.body, header.channels + header.alpha)
+    pixels = header.height * header.width
+    plain = _mlp.unpacked(chunk.body, header.channels + header.alpha, pixels)
     found = []
     for k, (_, steps) in enumerate(plain.tensors):
         flat = steps.ravel()

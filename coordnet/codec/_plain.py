@@ -5,6 +5,7 @@ whose bits are a part of the cost.
 """
 
 import math
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -21,8 +22,22 @@ from .._coords import lattice
 from .._nets import CoordNet, Spec
 from .._presets import first_omega
 from .._progress import Bar
-from ._mlp import ACTIVATIONS, LEAST_STEP, STEP_UNIT, Form, Painter, Plain, packed, painter, step_of
-from ._rate import psnr_from
+from ._laplace import LIMIT
+from ._mlp import (
+    ACTIVATIONS,
+    LEAST_STEP,
+    STEP_UNIT,
+    Form,
+    Painter,
+    Plain,
+    fits,
+    most_weights,
+    nothing,
+    packed,
+    painter,
+    step_of,
+)
+from ._rate import UnreachableError, psnr_from
 
 Tensors = list[Float[Array, "..."]]
 
@@ -45,7 +60,7 @@ def form_of(net: CoordNet) -> Form:
     """Return what a network is, as a file says it.
 
     Raises:
-        ValueError: A file has no words for its encoding or activation.
+        ValueError: A file has no words for its encoding or activation, or it is too large.
     """
     spec = net.spec
     name, options = parse_call(spec.activation)
@@ -61,14 +76,33 @@ def form_of(net: CoordNet) -> Form:
     omegas = (0.0, 0.0)
     if name == "sine":
         omegas = options.get("first", 30.0), options.get("omega", 30.0)
-    return Form(name, spec.output, spec.coordinates, omegas, spec.depth, spec.width, spec.channels)
+    form = Form(name, spec.output, spec.coordinates, omegas, spec.depth, spec.width, spec.channels)
+    pixels = spec.size[0] * spec.size[1]
+    # of six bits a weight, the most that is usual
+    if not fits(form, pixels, form.weights * 6 // 8):
+        most = most_weights(pixels, form.weights * 6 // 8)
+        msg = (
+            f"`image` has {form.depth} layers of {form.width}, {form.weights:,} weights; of a "
+            f"picture of its size a file keeps at most {most:,}"
+        )
+        raise ValueError(msg)
+    return form
 
 
 def tensors_of(net: CoordNet) -> list[np.ndarray]:
-    """Return the weight and the bias of each layer."""
-    return [
+    """Return the weight and the bias of each layer.
+
+    Raises:
+        ValueError: One is no number, or larger than a file can say.
+    """
+    found = [
         np.asarray(v[...], np.float64) for layer in net.layers for v in (layer.weight, layer.bias)
     ]
+    largest = max(float(np.abs(v).max(initial=0)) for v in found)
+    if not largest <= LIMIT * step_of(255):
+        msg = f"`image` is a network with a weight of {largest:.3g}, which no file can hold"
+        raise ValueError(msg)
+    return found
 
 
 def rounded(form: Form, tensors: list[np.ndarray], worth: list[float], coarse: int) -> Plain:
@@ -83,7 +117,10 @@ def rounded(form: Form, tensors: list[np.ndarray], worth: list[float], coarse: i
     found = []
     for tensor, cost in zip(tensors, worth, strict=True):
         log_step = coarse / STEP_UNIT - 0.5 * math.log2(max(cost, 1e-30))
-        index = min(max(round((log_step - LEAST_STEP) * STEP_UNIT), 0), 255)
+        least = math.log2(max(float(np.abs(tensor).max(initial=0)), 1e-30) / LIMIT)
+        index = round((log_step - LEAST_STEP) * STEP_UNIT)
+        index = max(index, math.ceil((least - LEAST_STEP) * STEP_UNIT))
+        index = min(max(index, 0), 255)
         found.append((index, np.rint(tensor / step_of(index)).astype(np.int64)))
     return Plain(form, found)
 
@@ -92,17 +129,21 @@ _FINEST, _COARSEST = -40 * STEP_UNIT, 40 * STEP_UNIT
 
 
 def finest(form: Form, tensors: list[np.ndarray], worth: list[float], most: float) -> Plain | None:
-    """Return the finest of :func:`rounded` that takes so many bytes, or None."""
+    """Return the finest of :func:`rounded` that takes so many bytes, at the worst all zeros.
 
-    def fits(coarse: int) -> bool:
+    None: not even these are so few.
+    """
+
+    def small(coarse: int) -> bool:
         return len(packed(rounded(form, tensors, worth, coarse))) <= most
 
-    if not fits(_COARSEST):
-        return None
+    if not small(_COARSEST):
+        zeros = nothing(form)
+        return zeros if len(packed(zeros)) <= most else None
     low, high = _FINEST, _COARSEST
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if fits(middle) else (middle, high)
+        low, high = (low, middle) if small(middle) else (middle, high)
     return rounded(form, tensors, worth, high)
 
 
@@ -126,7 +167,13 @@ def worth_of(
 
 # --- of a network that was fitted before --------------------------------------------------------
 def kept_network(net: CoordNet, most: int | None, psnr: float) -> Plain | None:
-    """Return a network's weights in so many bytes, or so near to its own picture; None: too few."""
+    """Return a network's weights in so many bytes, or so near to its own picture.
+
+    None: not even zeros take so few bytes.
+
+    Raises:
+        UnreachableError: The finest rounding is not so near.
+    """
     form, tensors, size = form_of(net), tensors_of(net), net.spec.size
     assert size is not None
     whole = Painter(form, tensors).painted(size).astype(np.float64)
@@ -146,7 +193,13 @@ def kept_network(net: CoordNet, most: int | None, psnr: float) -> Plain | None:
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if near(middle) else (low, middle)
-    while not near(low) and low > _FINEST:  # a finer rounding is not always nearer
+    while not near(low):  # a finer rounding is not always nearer
+        if low == _FINEST:
+            best = painter(rounded(form, tensors, worth, low)).painted(size)
+            msg = (
+                f"`psnr` asks for {psnr:g} dB; the finest weights have {psnr_from(error(best)):.1f}"
+            )
+            raise UnreachableError(msg)
         low -= 1
     return rounded(form, tensors, worth, low)
 
@@ -154,7 +207,7 @@ def kept_network(net: CoordNet, most: int | None, psnr: float) -> Plain | None:
 # --- of a picture ---------------------------------------------------------------------------------
 def planned(size: tuple[int, int], channels: int, most: int) -> Form:
     """Return a network of sines whose weights will take so many bytes."""
-    weights = 8 * most / _BITS
+    weights = min(8 * most / _BITS, most_weights(size[0] * size[1], most))
     depth = 5 if weights > _DEEP else 3
     # (depth - 1) (w**2 + w) + 3 w + channels (w + 1) weights
     a, b = depth - 1, depth + 2 + channels
@@ -232,19 +285,20 @@ def _rule() -> optax.GradientTransformation:
 
 
 def fitted(
-    samples: UInt8[np.ndarray, "h w c"], most: int, steps: int, seed: int, bar: Bar
+    samples: UInt8[np.ndarray, "h w c"], form: Form, most: int, steps: int, seed: int, bar: Bar
 ) -> Plain | None:
     """Fit a network of sines to a picture, in so many bytes; None: too few for any.
 
     Args:
         samples: The picture.
+        form: What :func:`planned` planned.
         most: Bytes of the chunk.
         steps: Of ``POINTS`` random pixels each.
         seed: Of the first weights and of the pixels.
         bar: Told of the steps.
     """
     height, width, channels = samples.shape
-    size, form = (height, width), planned((height, width), channels, most)
+    size = height, width
     first, other = form.omegas
     spec = Spec(
         width=form.width, depth=form.depth, channels=channels, size=size,
@@ -255,22 +309,22 @@ def fitted(
     moments, key = _rule().init(tensors), jax.random.key(seed)
     few = np.random.default_rng(seed).integers(len(flat), size=4 * POINTS)
     rounding = _Rounding([0.0] * len(tensors), 0.0)
-    found, at, rounds = None, 0, [_ROUNDED, _AGAIN]
+    found, at, rounds, begun = None, 0, [_ROUNDED, _AGAIN], time.perf_counter()
     while at < steps:
         if rounds and at >= rounds[0] * steps:
             rounds.pop(0)
             now = [np.asarray(v, np.float64) for v in tensors]
             worth = worth_of(now, lambda some: float(_error(form, some, size, flat, few)))
             found = finest(form, now, worth, _AIM * most)
-            if found is None:
-                return None
+            if found is None:  # so few bytes that what is learnt tells nothing
+                return finest(form, now, worth, most)
             price = _SLOPE * float(_error(form, tensors, size, flat, few)) / (8 * most)
             rounding = _Rounding([step_of(index) for index, _ in found.tensors], price)
         tensors, moments, error = _learn(
             form, size, tensors, moments, flat, rounding, at, steps, key
         )
         at += _STEPS
-        bar.tick(min(at, steps), 0.0)
+        bar.tick(min(at, steps), time.perf_counter() - begun)
         bar.look(psnr_from(float(error)))
     now = [np.asarray(v, np.float64) for v in tensors]
     # the steps that they learnt with, if they fit; else a little more or less

@@ -11,6 +11,7 @@ from ._decompress import decompress, metadata
 
 _NAME = "CNET"
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+_SAVED = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV")  # 8 bits a sample
 
 
 class CnetImageFile(ImageFile.ImageFile):
@@ -18,7 +19,7 @@ class CnetImageFile(ImageFile.ImageFile):
 
     format = _NAME
     format_description = "coordnet: a picture as weights"
-    _data: bytes | None
+    _data: bytes | None = None  # what is not decoded yet
 
     def _open(self) -> None:
         assert self.fp is not None
@@ -48,18 +49,19 @@ class CnetImageFile(ImageFile.ImageFile):
 
 
 def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
-    from .._decode import ImageInfo
+    from .._decode import ImageInfo, shallow
     from ._compress import compress
 
+    if image.mode not in _SAVED:
+        msg = f"a picture of mode {image.mode} cannot be a .cnet file; convert it to L, RGB or RGBA"
+        raise OSError(msg)  # as Pillow's own formats do
     options = dict(getattr(image, "encoderinfo", {}))
     exif = options.pop("exif", image.info.get("exif"))
     profile = options.pop("icc_profile", image.info.get("icc_profile"))
     if not isinstance(exif, bytes | None):
         exif = exif.tobytes()
-    mode = image.mode if image.mode in _MODES.values() else "RGBA" if "A" in image.mode else "RGB"
-    samples = np.asarray(image.convert(mode), np.float32) / 255
-    samples = samples.reshape(*samples.shape[:2], -1)
-    info = ImageInfo(8, mode, icc_profile=profile, exif=exif)
+    samples, bits = shallow(image)
+    info = ImageInfo(bits, image.mode, icc_profile=profile, exif=exif)
     file.write(compress(samples, info=info, **options))
 
 
@@ -77,7 +79,7 @@ def register_plugins() -> None:
     def ours(prefix: bytes) -> bool:
         return prefix.startswith(MAGIC)
 
-    Image.register_open(_NAME, CnetImageFile, ours)  # XX
+    Image.register_open(_NAME, CnetImageFile, ours)
     Image.register_save(_NAME, _save)
     Image.register_extension(_NAME, ".cnet")
     Image.register_mime(_NAME, "image/x-cnet")

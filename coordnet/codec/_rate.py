@@ -8,9 +8,14 @@ import numpy as np
 from jaxtyping import UInt8
 
 from . import _models
+from ._synthesis import grey
 
 #: Prices that a fit may come to.
 LEAST_PRICE, MOST_PRICE = 1e-6, 1.0
+
+
+class UnreachableError(ValueError):
+    """What no file of the picture can have or hold."""
 
 
 class Target(NamedTuple):
@@ -82,16 +87,17 @@ def between(
     return a if sharp else b
 
 
-def psnr_of(planes: Sequence[np.ndarray], decoded: Sequence[np.ndarray]) -> float:
-    """Return the PSNR over all samples; a grey plane counts as one channel."""
+def psnr_of(
+    planes: Sequence[UInt8[np.ndarray, "_ _ 3"]],
+    decoded: Sequence[UInt8[np.ndarray, "_ _ 3"]],
+    channels: Sequence[int],
+) -> float:
+    """Return the PSNR over all samples, of planes of 3 channels or of 1 that stands thrice."""
     errors = count = 0.0
-    for plane, found in zip(planes, decoded, strict=True):
-        difference = plane.astype(np.float32)
-        if (plane == plane[..., :1]).all():
-            mean = np.rint(found.mean(-1))
-            square = np.square(difference[..., 0] - mean)
-        else:
-            square = np.square(difference - found)
+    for plane, found, wide in zip(planes, decoded, channels, strict=True):
+        if wide == 1:
+            plane, found = plane[..., :1], grey(found)
+        square = np.square(plane.astype(np.float32) - found)
         errors += float(square.sum(dtype=np.float64)) / 255**2
         count += square.size
     return psnr_from(errors / count)

@@ -14,14 +14,14 @@ from jaxtyping import Float, Int, UInt8
 
 from ._synthesis import MARGIN, UNIT, Features, Synthesis, colours
 
-_STRIP = 2**17  # pixels drawn at once
+_POINTS = 2**17  # drawn at once
 
 #: Returns colours at rows and columns of points, in native pixels from the first one's centre.
 Lattice = Callable[
     [Float[np.ndarray, " rows"], Float[np.ndarray, " columns"]], Float[np.ndarray, "c n"]
 ]
-#: Returns rows from the first to before the last (k, rows + 8, width + 8), with margins of 4.
-_Rows = Callable[[int, int], Float[np.ndarray, "k h w"]]
+#: Returns pixels from a first row and column on, so many rows and columns, with margins of 4.
+_Part = Callable[[int, int, int, int], Float[np.ndarray, "k h w"]]
 #: Turns columns of features about a point, nine of 3 x 3 native pixels, into colours.
 _Paint = Callable[[list[Float[np.ndarray, "_ _"]]], Float[np.ndarray, "c n"]]
 
@@ -29,16 +29,17 @@ _Paint = Callable[[list[Float[np.ndarray, "_ _"]]], Float[np.ndarray, "c n"]]
 def of_features(found: Features, net: Synthesis) -> Lattice:
     """Return what draws a pyramid."""
 
-    def rows(first: int, last: int) -> np.ndarray:
-        even = first // 2 * 2
-        return found.rows(net, even, last - even)[:, first - even :]
+    def part(top: int, left: int, height: int, width: int) -> np.ndarray:
+        down, right = top % 2, left % 2
+        about = found.part(net, top - down, left - right, height + down, width + right)
+        return about[:, down:, right:]
 
     def paint(near: list[np.ndarray]) -> np.ndarray:
         drawn = [colours(net, part) for part in near]
         around = net.around @ np.concatenate(drawn) + net.around_bias[:, None]
         return (drawn[4] + around / UNIT) / UNIT
 
-    return partial(_between, rows, paint, found.size)
+    return partial(_between, part, paint, found.size)
 
 
 def of_samples(samples: UInt8[np.ndarray, "h w c"]) -> Lattice:
@@ -46,10 +47,10 @@ def of_samples(samples: UInt8[np.ndarray, "h w c"]) -> Lattice:
     margins = ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0))
     planes = np.moveaxis(np.pad(samples, margins, mode="edge"), 2, 0)
 
-    def rows(first: int, last: int) -> np.ndarray:
-        return planes[:, first : last + 2 * MARGIN] / 255
+    def part(top: int, left: int, height: int, width: int) -> np.ndarray:
+        return planes[:, top : top + height + 2 * MARGIN, left : left + width + 2 * MARGIN] / 255
 
-    return partial(_between, rows, lambda near: near[4], (samples.shape[0], samples.shape[1]))
+    return partial(_between, part, lambda near: near[4], (samples.shape[0], samples.shape[1]))
 
 
 def drawn(
@@ -58,7 +59,7 @@ def drawn(
     part: tuple[float, float, float, float],
     samples: int = 1,
 ) -> Float[np.ndarray, "h w c"]:
-    """Draw a part of a picture at a size, strip by strip.
+    """Draw a part of a picture at a size, some pixels after the others.
 
     Args:
         lattice: Gives colours.
@@ -70,36 +71,46 @@ def drawn(
     lines, points = (n * samples for n in size)
     ys = top + (np.arange(lines) + 0.5) * height / lines - 0.5
     xs = left + (np.arange(points) + 0.5) * width / points - 0.5
-    out = []
-    strip = max(1, _STRIP // points // samples) * samples
-    for at in range(0, lines, strip):
-        some = ys[at : at + strip]
-        pixels = np.clip(lattice(some, xs), 0, 1)  # first: an average is of what would be seen
-        blocks = pixels.reshape(len(pixels), len(some) // samples, samples, size[1], samples)
-        out.append(blocks.mean((2, 4)).transpose(1, 2, 0))
-    return np.concatenate(out)
+    wide = min(points, max(1, _POINTS // samples // samples) * samples)
+    tall = max(1, _POINTS // wide // samples) * samples
+    bands = []
+    for at in range(0, lines, tall):
+        y, parts = ys[at : at + tall], []
+        for start in range(0, points, wide):
+            x = xs[start : start + wide]
+            pixels = np.clip(lattice(y, x), 0, 1)  # first: an average is of what would be seen
+            blocks = pixels.reshape(-1, len(y) // samples, samples, len(x) // samples, samples)
+            parts.append(blocks.mean((2, 4)))
+        bands.append(np.concatenate(parts, axis=2))
+    return np.concatenate(bands, axis=1).transpose(1, 2, 0)
 
 
 def _between(
-    rows: _Rows,
+    part: _Part,
     paint: _Paint,
     native: tuple[int, int],
     ys: Float[np.ndarray, " rows"],
     xs: Float[np.ndarray, " columns"],
 ) -> Float[np.ndarray, "c n"]:
     """Return colours of features that are interpolated."""
-    first = int(np.clip(np.floor(ys[0]), 0, native[0] - 1))
-    last = int(np.clip(np.ceil(ys[-1]) + 1, first + 1, native[0]))
-    known = rows(first, last)
-    columns = [_taps(xs + d, native[1], 0) for d in (-1, 0, 1)]
+    (top, height), (left, width) = (_about(at, n) for at, n in zip((ys, xs), native, strict=True))
+    known = part(top, left, height, width)
+    columns = [_taps(xs + d, width, left) for d in (-1, 0, 1)]
     near = []
     for d in (-1, 0, 1):
-        places, weights = _taps(ys + d, last - first, first)
+        places, weights = _taps(ys + d, height, top)
         across = _mixed(weights, [known[:, where] for where in places], 1)
         for where, shares in columns:
             found = _mixed(shares, [across[:, :, x] for x in where], 2)
             near.append(found.reshape(len(known), -1))
     return paint(near)
+
+
+def _about(at: Float[np.ndarray, " n"], length: int) -> tuple[int, int]:
+    """Return the first native pixel about some points in order, and how many there are."""
+    first = int(np.clip(np.floor(at[0]), 0, length - 1))
+    last = int(np.clip(np.ceil(at[-1]) + 1, first + 1, length))
+    return first, last - first
 
 
 def _mixed(

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from ._pyramid import LEVELS
+from .._files import FormatError
+from ._pyramid import EXACT, LEVELS
 
 #: Units of features and weights: so many to 1. Biases, and weights of latents, have their product.
 UNIT = 2**12
@@ -19,7 +20,7 @@ MARGIN = 4
 #: Below zero an activation falls by one sixteenth.
 SLOPE = 16
 
-_PIXELS = 2**16  # painted at once
+_PIXELS, _WIDEST = 2**16, 512  # painted at once, and in a row of them
 
 
 class Synthesis(NamedTuple):
@@ -87,20 +88,56 @@ class Features(NamedTuple):
     own: Int[np.ndarray, "c h w"] | None
     size: tuple[int, int]
 
-    def rows(self, net: Synthesis, top: int, count: int) -> Float[np.ndarray, "k h w"]:
-        """Return the features of some rows of pixels, the first an even one, with margins."""
-        # nodes of level 1 about these rows: half as many, and the margin of them
-        part = self.coarse[:, top // 2 : top // 2 + (count + 1) // 2 + 2 * MARGIN]
-        fine = _enlarged(part, net.taps[0], (count, self.size[1]))
+    def part(
+        self, net: Synthesis, top: int, left: int, height: int, width: int
+    ) -> Float[np.ndarray, "k h w"]:
+        """Return the features of some pixels, from an even row and column on, with margins."""
+        # nodes of level 1 about them: half as many, and the margin of them
+        rows, columns = (slice(n // 2, n // 2 + (count + 1) // 2 + 2 * MARGIN)
+                         for n, count in ((top, height), (left, width)))  # fmt: skip
+        fine = _enlarged(self.coarse[:, rows, columns], net.taps[0], (height, width))
         if self.own is None:
             return fine
-        return _mixed(net, 0, self.own[:, top : top + count + 2 * MARGIN], fine)
+        rows, columns = (
+            slice(top, top + height + 2 * MARGIN),
+            slice(left, left + width + 2 * MARGIN),
+        )
+        return _mixed(net, 0, self.own[:, rows, columns], fine)
+
+
+def check_sums(net: Synthesis, latents: Sequence[Int[np.ndarray, "_ _ _"]]) -> None:
+    """Raise FormatError where a sum might not be exact in float64: no encoder writes such weights.
+
+    Every sum is bounded by the magnitudes of its weights, and of what they can meet.
+    """
+    finest, sums, u = LEVELS - len(latents), [], np.zeros(1)
+    for i in reversed(range(LEVELS)):
+        if i + 1 < LEVELS:
+            for _ in range(2):
+                sums.append(u * np.abs(net.taps[i]).sum())
+                u = sums[-1] / UNIT + 1
+        if i >= finest:
+            k = i - finest
+            most = np.abs(latents[k]).max((1, 2)).astype(np.float64)
+            passed = np.abs(net.passed[k]) @ u if i + 1 < LEVELS else 0.0
+            sums.append(np.abs(net.own[k]) @ most + passed)
+            u = sums[-1] / UNIT + 1
+    sums.append(np.abs(net.hidden) @ u + np.abs(net.hidden_bias))
+    hidden = sums[-1] / UNIT + 1
+    sums.append(np.abs(net.output) @ hidden + np.abs(net.past) @ u + np.abs(net.output_bias))
+    out = sums[-1] / UNIT + 1
+    sums.append(np.abs(net.around) @ np.tile(out, 9) + np.abs(net.around_bias))
+    sums.append(255 * (out + sums[-1] / UNIT + 1))
+    if (largest := max(float(v.max()) for v in sums)) >= EXACT:
+        msg = f"the .cnet file has weights of which a sum may be {largest:.2g}, beyond 2**53"
+        raise FormatError(msg)
 
 
 def features(
     net: Synthesis, latents: Sequence[Int[np.ndarray, "_ _ _"]], size: tuple[int, int]
 ) -> Features:
     """Return the features of a picture of that size, from grids of latents, the finest first."""
+    check_sums(net, latents)
     finest = LEVELS - len(latents)
     sizes = [(-(-size[0] // 2**i), -(-size[1] // 2**i)) for i in range(LEVELS)]
     u = None
@@ -116,15 +153,23 @@ def features(
 def painted(
     net: Synthesis, latents: Sequence[Int[np.ndarray, "_ _ _"]], size: tuple[int, int]
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Return the picture that grids of latents stand for, the finest first, strip by strip."""
+    """Return the picture that grids of latents stand for, the finest first, part by part."""
     found = features(net, latents, size)
     out = np.empty((*size, 3), np.uint8)
-    strip = max(2, _PIXELS // size[1] // 2 * 2)
+    wide = min(size[1], _WIDEST)
+    tall = max(2, _PIXELS // wide // 2 * 2)
     cut = slice(MARGIN - 1, 1 - MARGIN)
-    for top in range(0, size[0], strip):
-        rows = min(strip, size[0] - top)
-        out[top : top + rows] = _pixels(net, found.rows(net, top, rows)[:, cut, cut])
+    for top in range(0, size[0], tall):
+        for left in range(0, size[1], wide):
+            place = out[top : top + tall, left : left + wide]
+            about = found.part(net, top, left, *place.shape[:2])
+            place[:] = _pixels(net, about[:, cut, cut])
     return out
+
+
+def grey(samples: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 1"]:
+    """Return the mean of the three channels that were painted for one."""
+    return ((samples.sum(-1, keepdims=True, dtype=np.uint16) + 1) // 3).astype(np.uint8)
 
 
 def _padded(latents: Int[np.ndarray, "c h w"]) -> Int[np.ndarray, "c h2 w2"]:
