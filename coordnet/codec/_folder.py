@@ -60,6 +60,9 @@ def compress_folder(
     if not source.is_dir():
         msg = f"{source}: not a folder of pictures"
         raise NotADirectoryError(msg)
+    if target.exists() and not target.is_dir():
+        msg = f"{target}: a file; name a folder for the .cnet files"
+        raise NotADirectoryError(msg)
     pictures = sorted(p for p in source.iterdir() if p.suffix.lower() in _KINDS and p.is_file())
     names: dict[str, Path] = {}
     for picture in pictures:
@@ -67,9 +70,6 @@ def compress_folder(
         if other != picture:
             msg = f"{other} and {picture} would both become {picture.stem}.cnet; rename one"
             raise ValueError(msg)
-    if target.exists() and not target.is_dir():
-        msg = f"{target}: a file; name a folder for the .cnet files"
-        raise NotADirectoryError(msg)
     target.mkdir(parents=True, exist_ok=True)
     done = []
     for picture in counting(pictures, progress, "compressing", patience=0.0):

@@ -1,5 +1,6 @@
 """``.cnet`` files in Pillow, and in imageio through it."""
 
+import io
 from typing import IO, Any
 
 import numpy as np
@@ -48,7 +49,7 @@ class CnetImageFile(ImageFile.ImageFile):
         return super().load()
 
 
-def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
+def _save(image: Image.Image, file: IO[bytes] | io.BytesIO, filename: str | bytes) -> None:
     from .._decode import ImageInfo, shallow
     from ._compress import compress
 
