@@ -63,6 +63,7 @@ class Decoded:
 
     def __init__(self, planes: list[Plane], info: ImageInfo):
         self._planes = planes
+        self._lattices: list[Lattice] | None = None  # made when first asked for
         self.info = info
         samples = np.concatenate([plane.samples for plane in planes], axis=2)
         self.image: Float32[np.ndarray, "h w c"] = samples / np.float32(255)
@@ -78,7 +79,9 @@ class Decoded:
         """Draw a part (top, left, height, width in native pixels); what ``render`` calls."""
         if size == self.native and part == (0, 0, *size):
             return self.image.copy()
-        planes = [drawn(plane.lattice(), size, part, samples) for plane in self._planes]
+        if self._lattices is None:
+            self._lattices = [plane.lattice() for plane in self._planes]
+        planes = [drawn(lattice, size, part, samples) for lattice in self._lattices]
         return np.concatenate(planes, axis=2).astype(np.float32)
 
     def _repr_png_(self) -> bytes:
