@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--effort", choices=("fast", "default", "best"), default="default")
     args = parser.parse_args()
     numbers = Numbers()
-    image = picture(args, "lenna.png", side=512, quick_side=220)
+    image = picture(args, "lenna.png", side=512, quick_side=80)
     weights(args.out, image, 1.0 if args.quick else args.seconds or 20.0, numbers)
     # a pyramid takes half a minute to learn at the least: no part of a quick look
     budgets = BUDGETS[:1] if args.quick else BUDGETS

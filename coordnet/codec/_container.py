@@ -64,7 +64,7 @@ class Reader:
             byte = self.byte()
             value |= (byte & 127) << shift
             shift += 7
-            if value > most or shift > 35:  # five bytes hold every number that may be
+            if value > most or shift > 70:  # ten bytes hold every number that may be
                 msg = f"the {self.name} holds a number above {most:,} where none may be"
                 raise FormatError(msg)
             if byte < 128:
