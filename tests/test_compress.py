@@ -27,7 +27,6 @@ EXIF = b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0"  # a TIFF header, and a directory 
 def few_steps(monkeypatch):
     """Compress as fast as can be: what is tested is not how well."""
     monkeypatch.setitem(_compress.EFFORTS, "fast", (24, 1))
-    monkeypatch.setattr(_fitting, "_LEAST_PASSES", 6)
 
 
 def photograph(height=70, width=90, channels=3, seed=0):
