@@ -459,3 +459,16 @@ def test_a_network_is_compressed_too(network, capsys):
     assert os.path.getsize("net.cnet") <= 150
     assert _cli.main(["info", "net.cnet"]) == 0
     assert "weights of layer 1, 16" in capsys.readouterr().out
+
+
+def test_a_compressed_picture_is_drawn_and_filmed(tmp_path, capsys):
+    source = Path(__file__).parent / "golden" / "mask.cnet"
+    assert _cli.main(["render", str(source), "-o", str(tmp_path / "a.png"), "--height", "120"]) == 0
+    with Image.open(tmp_path / "a.png") as drawn:
+        assert drawn.info["exif"] == cn.decompress(source).info.exif
+    film = ["video", str(source), "-o", str(tmp_path / "a.mp4"), "--frames", "2", "--size", "32x48"]
+    assert _cli.main([*film, "--quiet"]) == 0
+    assert (tmp_path / "a.mp4").stat().st_size > 500
+    picture = str(tmp_path / "a.png")
+    assert _cli.main(["compress", picture, "-o", str(tmp_path / "b.png")]) != 0
+    assert "give it that extension" in capsys.readouterr().err
