@@ -13,7 +13,7 @@ import numpy as np
 import optax
 from jax import Array
 
-from coordnet.codec._entropy import PHASES, PLANES
+from coordnet.codec._entropy import PHASES, PLANES, seen
 from coordnet.codec._latents import Pace
 from coordnet.codec._pyramid import CHANNELS
 from coordnet.codec._synthesis import MARGIN, SLOPE
@@ -72,22 +72,25 @@ def bits(p: Any, grids: Grids) -> Array:
             planes = jnp.stack([above, *(v[..., c] for v in places[:3])], -1)
             near = _neighbours(jnp.pad(planes, ((1, 1), (1, 1), (0, 0))))
             near = near.reshape(h // 2, w // 2, 9, PLANES).swapaxes(2, 3)
-            known = [near.reshape(h // 2, w // 2, -1), far[..., c : c + 1]]
+            known = [far[..., c : c + 1]]
             for d in range(1, max(CHANNELS)):
                 known.append(
                     jnp.stack([v[..., c - d] for v in places], -1)
                     if c >= d
                     else jnp.zeros((h // 2, w // 2, len(PHASES)))
                 )
+            known.append(near.reshape(h // 2, w // 2, -1))
             inputs = jnp.concatenate(known, -1).reshape(h * w // 4, -1)
             for k, values in enumerate(places):
-                seen = np.ones(inputs.shape[1], np.float32)
-                seen[9 * (k + 1) : 9 * PLANES] = 0
-                x = inputs * seen
-                mean = x @ p["mean"][k] + p["mean_bias"][k, column + c]
-                inner = jnp.log2(1 + jnp.abs(x)) @ p["inner"][k].T
-                inner = jax.nn.relu(inner + p["inner_bias"][k, :, column + c])
-                octave = inner @ p["outer"][k] + p["outer_bias"][k, column + c]
+                x = inputs * (np.arange(inputs.shape[1]) < seen(k))
+                sizes = jnp.log2(1 + jnp.abs(x))
+                hidden = sizes @ p["inner"][k, 0].T + (jnp.sign(x) * sizes) @ p["inner"][k, 1].T
+                hidden = jax.nn.relu(hidden + p["inner_bias"][k, :, column + c])
+                hidden = jax.nn.relu(hidden @ p["middle"][k].T + p["middle_bias"][k])
+                mean = x @ p["mean"][k] + hidden @ p["mean_outer"][k]
+                mean += p["mean_bias"][k, column + c]
+                octave = sizes @ p["scale"][k] + hidden @ p["scale_outer"][k]
+                octave += p["scale_bias"][k, column + c]
                 total += jnp.sum(laplace_bits(values[..., c].ravel() - mean, octave))
     return total
 

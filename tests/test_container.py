@@ -48,7 +48,7 @@ def test_a_number_is_bounded_before_its_end():
 def test_the_bytes_of_a_file():
     # by hand: magic, version, checksum of the rest; 3 x 200 pixels, RGB; a chunk L of two bytes
     rest = bytes([3, 0xC8, 0x01, 3]) + b"L" + bytes([2]) + b"ab"
-    expected = b"\x89CNET\x01" + zlib.crc32(rest).to_bytes(4, "little") + rest
+    expected = b"\x89CNET\x02" + zlib.crc32(rest).to_bytes(4, "little") + rest
     assert pack(Header(3, 200, 3, False), [Chunk("L", b"ab")]) == expected
 
 
@@ -57,7 +57,7 @@ def resealed(data, changes):
     rest = bytearray(data[len(MAGIC) + 5 :])
     for place, value in changes:
         rest[place] = value
-    return MAGIC + b"\x01" + zlib.crc32(rest).to_bytes(4, "little") + bytes(rest)
+    return MAGIC + b"\x02" + zlib.crc32(rest).to_bytes(4, "little") + bytes(rest)
 
 
 FILE = pack(Header(3, 200, 3, False), [Chunk("L", b"ab")])
@@ -69,7 +69,8 @@ FILE = pack(Header(3, 200, 3, False), [Chunk("L", b"ab")])
         (b"", "is empty"),
         (b"\x89PNG....", "begins with"),
         (MAGIC, "ends early"),
-        (MAGIC + b"\x02" + FILE[6:], "version 2"),
+        (MAGIC + b"\x01" + FILE[6:], "version 1"),
+        (MAGIC + b"\x03" + FILE[6:], "version 3"),
         (FILE[:-1], "checksum"),
         (FILE[:15], "checksum"),
         (FILE + b"x", "checksum"),

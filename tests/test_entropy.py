@@ -125,6 +125,102 @@ def test_networks_of_its_own_come_back(seed):
     assert all((a == b).all() for a, b in zip(found.latents, latents, strict=True))
 
 
+def test_what_differences_add_to_a_file():
+    rng = np.random.default_rng(0)
+    tensors = _chunk.tensors(_models.kept(2))
+    deltas = {k: (9, rng.integers(-3, 4, tensors[k][2].size)) for k in (0, 14, 20)}
+    nothing = [np.zeros(s, np.int64) for s in shapes(9, 9)]
+    sizes = [len(_chunk.packed(_chunk.Pyramid(2, d, nothing))) for d in ({}, deltas)]
+    # the latents cost otherwise with other networks, and words are of four bytes
+    assert abs(_chunk.bytes_of_deltas(2, deltas) - (sizes[1] - sizes[0])) < 60
+
+
+@pytest.mark.parametrize("name", ["inner", "middle", "middle_bias", "mean_outer", "scale_outer"])
+def test_sums_beyond_whole_numbers_are_refused(name):
+    _, net = _models.decoders(_models.kept(2))
+    _entropy.check_sums(net)
+    wild = net._replace(**{name: getattr(net, name) + 2.0**53})
+    with pytest.raises(FormatError, match="beyond"):
+        _entropy.check_sums(wild)
+
+
+def by_the_book(numbers, latents, level, channel, row, column):
+    """Mean and scale of a node as docs/format.md has it, one whole number after another."""
+    cell = row // 2, column // 2
+    p = [(0, 0), (1, 1), (0, 1), (1, 0)].index((row % 2, column % 2))
+
+    def node(grid, c, y, x):
+        c = min(c, len(grid) - 1)
+        return int(grid[c, y, x]) if 0 <= y < grid.shape[1] and 0 <= x < grid.shape[2] else 0
+
+    places = [(0, 0), (1, 1), (0, 1), (1, 0)]
+    x = {}
+    if level + 2 < len(latents):
+        x[0] = node(latents[level + 2], channel, cell[0] // 2, cell[1] // 2)
+    for d in range(2):
+        for k, (a, b) in enumerate(places):
+            if channel - 1 - d >= 0:
+                own = latents[level]
+                x[1 + 4 * d + k] = node(own, channel - 1 - d, 2 * cell[0] + a, 2 * cell[1] + b)
+    for place in range(9):
+        y, z = cell[0] + place // 3 - 1, cell[1] + place % 3 - 1
+        x[9 + place] = node(latents[level + 1], channel, y, z)
+        for q in range(1, p + 1):
+            a, b = places[q - 1]
+            x[9 + 9 * q + place] = node(latents[level], channel, 2 * y + a, 2 * z + b)
+    j = sum(len(g) for g in latents[:level]) + channel
+    n = {name: numbers[name] for name in numbers if name not in ("own", "passed")}
+    size = {i: max(k for k in range(300) if not k or (1 + abs(v)) ** 32 >= 2 ** (2 * k - 1))
+            for i, v in x.items()}  # fmt: skip
+    side = {i: s if x[i] > 0 else -s for i, s in size.items()}
+
+    def rounded(v, shift):
+        return (v + 2 ** (shift - 1)) >> shift
+
+    u = [
+        max(0, rounded(sum(int(n["inner"][p, 0, k, i]) * size[i] + int(n["inner"][p, 1, k, i])
+            * side[i] for i in x) + int(n["inner_bias"][p, k, j]), 8))
+        for k in range(24)
+    ]  # fmt: skip
+    v = [
+        max(0, rounded(sum(int(n["middle"][p, k, i]) * u[i] for i in range(24))
+            + int(n["middle_bias"][p, k]), 8))
+        for k in range(24)
+    ]  # fmt: skip
+    mean = sum(int(n["mean"][p, i]) * x[i] for i in x) + int(n["mean_bias"][p, j])
+    mean += sum(int(w) * one for w, one in zip(n["mean_outer"][p], v, strict=True))
+    scale = sum(int(n["scale"][p, i]) * size[i] for i in x) + int(n["scale_bias"][p, j])
+    scale += sum(int(w) * one for w, one in zip(n["scale_outer"][p], v, strict=True)) + 4 * 2**12
+    return rounded(mean, 8), min(max(rounded(scale, 9), 0), 127)
+
+
+def test_expectations_are_those_of_the_specification():
+    height, width = 21, 30
+    latents = random_latents(height, width, 0, spread=3.0)
+    numbers = _models.kept(2)
+    _, net = _models.decoders(numbers)
+    found = {}
+
+    def note(values, means, scales, place):
+        found.setdefault(place, []).append((means, scales))
+        return values
+
+    _entropy.walk(net, [g.shape for g in latents], latents, note)
+    rng = np.random.default_rng(1)
+    for level, grid in enumerate(latents[:-1]):
+        channel = len(grid) - 1
+        for k, (a, b) in enumerate([(0, 0), (1, 1), (0, 1), (1, 0)]):
+            rows, columns = (
+                len(range(s, n, 2)) for s, n in zip((a, b), grid.shape[1:], strict=True)
+            )
+            if not rows * columns:
+                continue
+            y, x = rng.integers(rows), rng.integers(columns)
+            means, scales = found[level, channel][k]
+            expected = by_the_book(numbers, latents, level, channel, 2 * y + a, 2 * x + b)
+            assert (means[y * columns + x], scales[y * columns + x]) == expected
+
+
 def test_large_latents_are_coded_too():
     latents = random_latents(40, 40, 0, spread=3000.0)
     latents = [np.clip(v, -_laplace.LIMIT, _laplace.LIMIT) for v in latents]

@@ -27,9 +27,9 @@ def unit(level: int, step: Any) -> Any:
     """Return how much a rounding step of a level's latents is, at first, in sample values.
 
     A node of a coarse level paints 4 ** level pixels, so an error of its there is as dear as
-    one of half the size a level below.
+    one of half the size a level below; but finer levels mend some of it.
     """
-    return step / 2**level
+    return step / 1.7**level
 
 
 def _halved(v: Any) -> Any:
@@ -121,12 +121,16 @@ def untrained(seed: int, finest: int, step: float) -> dict[str, Any]:
         "past": past,
         "around": zeros((3, 27), np.float32),
         "around_bias": zeros(3, np.float32),
+        "inner": some(4, 2, UNITS, INPUTS, scale=(2 * INPUTS) ** -0.5),
+        "inner_bias": some(4, UNITS, columns, scale=0.1),
+        "middle": some(4, UNITS, UNITS, scale=(2 / UNITS) ** 0.5),
+        "middle_bias": zeros((4, UNITS), np.float32),
         "mean": zeros((4, INPUTS), np.float32),
         "mean_bias": zeros((4, columns), np.float32),
-        "inner": some(4, UNITS, INPUTS, scale=INPUTS**-0.5),
-        "inner_bias": some(4, UNITS, columns, scale=0.1),
-        "outer": some(4, UNITS, scale=0.05),
-        "outer_bias": np.full((4, columns), -1, np.float32),
+        "mean_outer": zeros((4, UNITS), np.float32),
+        "scale": zeros((4, INPUTS), np.float32),
+        "scale_bias": np.full((4, columns), -1, np.float32),
+        "scale_outer": some(4, UNITS, scale=0.05),
         "top_mean": zeros(CHANNELS[-1], np.float32),
         "top_octave": np.full(CHANNELS[-1], 2, np.float32),
     }
@@ -144,10 +148,7 @@ _words = jax.jit(words, static_argnames="finest")
 def guess(
     p: dict[str, Any], image: Float[np.ndarray, "3 h w"], finest: int, step: float
 ) -> list[Float[np.ndarray, "_ _ _"]]:
-    """Return the latents that a fit begins with; see :func:`words`. Of level 0 they are zeros.
-
-    What that level adds is little and dear, and a fit finds it sooner than it gets rid of it.
-    """
+    """Return the latents that a fit begins with; see :func:`words`."""
     out = differences(image, finest, step)
     _, height, width = image.shape
     right, below = (-n % _TILE + CELL for n in (width, height))
@@ -162,6 +163,4 @@ def guess(
                 rows, columns = (min(n, length) for length in part.shape[1:])
                 inner = np.asarray(found)[:, edge : edge + rows, edge : edge + columns]
                 part[:, :rows, :columns] += inner
-    if finest == 0:
-        out[0] = np.zeros_like(out[0])
     return out

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from .._files import FormatError
 
 MAGIC = b"\x89CNET"
-VERSION = 1
+VERSION = 2  # 1 had other networks, and was never released
 _MOST_CHUNKS = 4096
 
 

@@ -3,7 +3,8 @@
 The nodes of a grid stand in cells of 2 x 2, and a cell is a node of the grid above. A grid is
 coded in four passes of whole arrays, one for each place in the cells. A pass knows the grid above,
 the passes before it, 3 x 3 cells of each, and the channels before its own. From these one small
-network says the mean and the scale of a Laplace distribution. Its weights, inputs and outputs are
+network says the mean and the scale of a Laplace distribution: linear parts, and what two hidden
+layers add that see the logarithms of what is known. Its weights, inputs and outputs are
 whole numbers that float64 holds exactly, and so are its sums: products by BLAS are the same in
 any order, on any machine.
 """
@@ -17,32 +18,49 @@ from jaxtyping import Float, Int, Shaped
 
 from .._files import FormatError
 from ._laplace import LIMIT, MEAN_UNIT, SCALE_UNIT, SCALES
-from ._pyramid import EXACT
+from ._pyramid import CHANNELS, EXACT
 
 #: The places in a cell, (row, column), in the order of the passes.
 PHASES = ((0, 0), (1, 1), (0, 1), (1, 0))
 #: Planes of cells that a pass sees 3 x 3 of: the grid above, and the first three phases.
 PLANES = 4
-#: Units of the weights, and of a magnitude: so many to log2(1 + |x|) = 1.
+#: Inputs that every pass sees: one of the grid two levels above, four of each channel before.
+ALWAYS = 1 + len(PHASES) * (max(CHANNELS) - 1)
+#: Units of the weights, and of magnitudes and hidden units: so many to log2(1 + |x|) = 1.
 WEIGHT_UNIT = 2**8
 MAGNITUDE_UNIT = 16
 
 _CELLS = 2**15  # at once: some 10 MB of inputs
 
 
-class EntropyNet(NamedTuple):
-    """The weights; units, inputs, channels: (4, u, i), columns: one for each grid's channel.
+def seen(phase: int) -> int:
+    """Return how many inputs a pass sees: the first so many.
 
-    ``mean`` (4, i) and ``mean_bias`` (4, columns) make sixteenths; ``inner`` (4, u, i),
-    ``inner_bias`` (4, u, columns), ``outer`` (4, u) and ``outer_bias`` (4, columns) the scale.
+    >>> [seen(phase) for phase in range(4)]
+    [18, 27, 36, 45]
+    """
+    return ALWAYS + 9 * (phase + 1)
+
+
+class EntropyNet(NamedTuple):
+    """The weights, of every pass; u units, i inputs, k columns: one for each grid's channel.
+
+    Two hidden layers, ``inner`` (4, 2, u, i), for magnitudes and for magnitudes with their signs,
+    ``inner_bias`` (4, u, k), ``middle`` (4, u, u) and ``middle_bias`` (4, u). The mean is ``mean``
+    (4, i) of the inputs, ``mean_bias`` (4, k), and ``mean_outer`` (4, u) of the hidden units; the
+    scale is ``scale`` (4, i) of the magnitudes, ``scale_bias`` and ``scale_outer``.
     """
 
+    inner: Float[np.ndarray, "4 2 u i"]
+    inner_bias: Float[np.ndarray, "4 u k"]
+    middle: Float[np.ndarray, "4 u u"]
+    middle_bias: Float[np.ndarray, "4 u"]
     mean: Float[np.ndarray, "4 i"]
     mean_bias: Float[np.ndarray, "4 k"]
-    inner: Float[np.ndarray, "4 u i"]
-    inner_bias: Float[np.ndarray, "4 u k"]
-    outer: Float[np.ndarray, "4 u"]
-    outer_bias: Float[np.ndarray, "4 k"]
+    mean_outer: Float[np.ndarray, "4 u"]
+    scale: Float[np.ndarray, "4 i"]
+    scale_bias: Float[np.ndarray, "4 k"]
+    scale_outer: Float[np.ndarray, "4 u"]
     top_mean: Int[np.ndarray, " c"]
     top_scale: Int[np.ndarray, " c"]
 
@@ -57,10 +75,16 @@ Coder = Callable[
 
 def check_sums(net: EntropyNet) -> None:
     """Raise FormatError where a sum might not be exact in float64: no encoder writes such."""
-    mean = LIMIT * np.abs(net.mean).sum(-1, keepdims=True) + np.abs(net.mean_bias)
-    inner = magnitudes()[-1] * np.abs(net.inner).sum(-1, keepdims=True) + np.abs(net.inner_bias)
-    outer = np.einsum("pu,puk->pk", np.abs(net.outer), inner) + np.abs(net.outer_bias)
-    if (largest := max(float(v.max()) for v in (mean, inner, outer))) >= EXACT:
+    most = magnitudes()[-1]
+    inner = most * np.abs(net.inner).sum((1, 3))[..., None] + np.abs(net.inner_bias)
+    hidden = inner.max(-1) / WEIGHT_UNIT + 1
+    middle = np.einsum("puv,pv->pu", np.abs(net.middle), hidden) + np.abs(net.middle_bias)
+    hidden = middle / WEIGHT_UNIT + 1
+    linear = [LIMIT * np.abs(net.mean).sum(-1), most * np.abs(net.scale).sum(-1)]
+    outer = [(np.abs(w) * hidden).sum(-1) for w in (net.mean_outer, net.scale_outer)]
+    bias = [np.abs(v).max(-1) for v in (net.mean_bias, net.scale_bias)]
+    sums = (inner, middle, np.add(np.add(linear, outer), bias))
+    if (largest := max(float(v.max()) for v in sums)) >= EXACT:
         msg = f"the .cnet file has weights of which a sum may be {largest:.2g}, beyond 2**53"
         raise FormatError(msg)
 
@@ -132,7 +156,7 @@ def _grid(
     channels, height, width = shape
     rows, columns = above[0].shape[1:]  # of cells
     strip = max(1, _CELLS // columns)
-    before = (net.mean.shape[1] - 9 * PLANES - 1) // 4  # channels known at their own place
+    before = (ALWAYS - 1) // len(PHASES)  # channels known at their own place
     grid = np.zeros((channels, 2 * rows, 2 * columns), np.int64)
     known: list[np.ndarray] = []  # of the channels before, the last first: (4, rows, columns)
     for c in range(channels):
@@ -163,16 +187,17 @@ def _inputs(
 ) -> dict[int, Float[np.ndarray, " n"]]:
     """Return what is known of some rows of cells, by its place among the inputs."""
     rows, found = slice(first, last), {}
+    if far is not None:
+        quarter = far[np.arange(first, last) // 2][:, np.arange(width) // 2]
+        found[0] = quarter.ravel().astype(np.float64)
+    for d, channel in enumerate(known):
+        for phase, values in enumerate(channel):
+            found[1 + 4 * d + phase] = values[rows, :width].ravel()
     for plane, values in enumerate(planes):
         for place in range(9):
             dy, dx = divmod(place, 3)
-            found[9 * plane + place] = values[first + dy : last + dy, dx : dx + width].ravel()
-    if far is not None:
-        quarter = far[np.arange(first, last) // 2][:, np.arange(width) // 2]
-        found[9 * PLANES] = quarter.ravel().astype(np.float64)
-    for d, channel in enumerate(known):
-        for phase, values in enumerate(channel):
-            found[9 * PLANES + 1 + 4 * d + phase] = values[rows, :width].ravel()
+            near = values[first + dy : last + dy, dx : dx + width]
+            found[ALWAYS + 9 * plane + place] = near.ravel()
     return found
 
 
@@ -183,14 +208,23 @@ def _expected(
     which = list(inputs)
     values = np.stack(list(inputs.values()))
     sizes = magnitudes()[np.abs(values).astype(np.int64)]
-    mean = net.mean[phase, which] @ values + net.mean_bias[phase, column]
-    inner = net.inner[phase][:, which] @ sizes + net.inner_bias[phase, :, column, None]
-    outer = net.outer[phase] @ np.maximum(inner, 0) + net.outer_bias[phase, column]
-    mean = np.floor(mean / WEIGHT_UNIT + 0.5)
-    # weights times magnitudes, times weights once more: to eighths of an octave
-    scale = np.floor(outer / (WEIGHT_UNIT**2 * MAGNITUDE_UNIT / SCALE_UNIT) + 0.5)
+    inner = net.inner[phase][..., which]
+    hidden = inner[0] @ sizes + inner[1] @ (np.sign(values) * sizes)
+    hidden = _activated(hidden + net.inner_bias[phase, :, column, None])
+    hidden = _activated(net.middle[phase] @ hidden + net.middle_bias[phase][:, None])
+    mean = net.mean[phase, which] @ values + net.mean_outer[phase] @ hidden
+    mean = np.floor((mean + net.mean_bias[phase, column]) / WEIGHT_UNIT + 0.5)
+    scale = net.scale[phase, which] @ sizes + net.scale_outer[phase] @ hidden
+    # weights times magnitudes: to eighths of an octave
+    unit = WEIGHT_UNIT * MAGNITUDE_UNIT / SCALE_UNIT
+    scale = np.floor((scale + net.scale_bias[phase, column]) / unit + 0.5)
     most = LIMIT * MEAN_UNIT
     return (
         np.clip(mean, -most, most).astype(np.int64),
         np.clip(scale, 0, SCALES - 1).astype(np.int64),
     )
+
+
+def _activated(sums: Float[np.ndarray, "u n"]) -> Float[np.ndarray, "u n"]:
+    """Return hidden units, in the unit of magnitudes, from products of weights with such."""
+    return np.maximum(np.floor(sums / WEIGHT_UNIT + 0.5), 0)

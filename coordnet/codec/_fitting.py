@@ -1,7 +1,9 @@
 """A picture to the chunks of a pyramid: the fit, and how it meets what was asked for."""
 
+import math
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -12,32 +14,38 @@ from jaxtyping import Int, UInt8
 from .._progress import Bar
 from . import _analysis, _chunk, _models
 from ._grids import CORE, Grids
-from ._latents import Nets, cost, make_pass, nets, pace
+from ._latents import Nets, compiled, cost, make_pass, nets, pace
 from ._pyramid import LEVELS, shapes
 from ._rate import (
+    Price,
     Target,
+    answered,
     between,
     controlled,
     expected_bytes,
     first_price,
     psnr_from,
     psnr_of,
-    still_to_shrink,
+    still_to_go,
 )
 from ._synthesis import painted
 
-_WARMUP = 100  # windows in which the rate of the networks rises: Adam's first moves know nothing
 _CHECKS = 25  # looks at size and PSNR during a fit, at most
 _ANSWER = 10  # passes that latents need to answer to a price
 _LOOKS = 24  # windows that a look takes in at most
-_TRIALS = 12  # windows on which many changes of networks or latents are tried
+_TRIALS, _FEW = 8, 4  # windows on which many changes of networks or latents are tried
+_MOST_TO_GO = 0.45  # of the bits of latents, however few passes there are
+_PUSH = 3.0  # times what is missing a change of price may be, for what the last passes answer
 _CODED = 1.007  # bytes of a file for every byte of an estimate: means and scales are rounded
-_NETS_BYTES = 700  # what the networks' differences come to, before it is known
+_NETS_BYTES = 700  # what the networks' differences come to, before it is known,
+_KNOWN = 0.5  # ... which it is from so many of the steps on
 _FAR = 3.0  # times the price of the networks: others are nearer by more than a half
 _ROUNDS = 12  # of further steps, until the target is near
 _END = 0.06  # of the steps, in each of these rounds
-_LEAST_PASSES = 16  # in each of them
+_LEAST_PASSES = 10  # in each of them
 _AGAIN = 0.5  # where the pace of them begins: later, latents hardly move
+_AIM = 0.985  # of a size: the middle of what is near enough
+_FULL = 0.99  # of a size: what rounding comes to, which is dear
 _ALL = 1e9  # a price of rounding at which all latents are what is expected
 _CHEAP = 0.1  # times the price: what rounding towards what is expected may cost
 _COARSE, _SPARED = 3, 16.0  # from that level on, rounding counts so many times as much
@@ -64,11 +72,17 @@ class Part:
         finest = LEVELS - len(self.numbers["own"])
         image = np.moveaxis(samples, 2, 0).astype(np.float32) / 255
         self.grids = Grids(image, finest)
-        step = _models.rounding_step(_models.PRICES[model])
-        self.grids.fill(_analysis.guess(_models.analysis(), self.grids.image, finest, step))
         params = jax.tree.map(jnp.asarray, _models.floats(self.numbers))
         self.weights: list[list[float]] = []
         self.state: Nets = nets(params, _chunk.TUNED if tuned else ())
+        self.nets_bytes = _NETS_BYTES if tuned else 0  # expected of the differences
+        self.foreseen = False  # or measured
+        step = _models.rounding_step(_models.PRICES[model])
+        with ThreadPoolExecutor(1) as beside:
+            ready = beside.submit(compiled, self.state, self.grids)
+            found = _analysis.guess(_models.analysis(), self.grids.image, finest, step)
+            ready.result()
+        self.grids.fill(found)
 
     def latents(self, price: float) -> list[Int[np.ndarray, "_ _ _"]]:
         """Return whole latents that are worth a price; 0 is plain rounding."""
@@ -93,7 +107,7 @@ class Part:
 
     def weigh(self) -> None:
         """Find out what an error of a latent costs, by grid and channel: squared, in pixels."""
-        places = _few(self.grids)
+        places = _some(self.grids)
         before, _ = cost(self.state.params, self.grids, places)
         rng = np.random.default_rng(0)
         self.weights = []
@@ -129,8 +143,8 @@ def fit(
         seed: Of the noise and of the order of the windows.
         bar: Told of the steps.
     """
-    price = first_price(planes, target)
-    model = _models.nearest(price)
+    price = Price(first_price(planes, target))
+    model = _models.nearest(price.now)
     # differences of networks pay where they are a small part of the file
     expected = target.size or expected_bytes(planes, target)
     rounding = None
@@ -140,15 +154,16 @@ def fit(
             Part(plane, model, tuned=tuned, channels=wide)
             for plane, wide in zip(planes, channels, strict=True)
         ]
-        price, near = _fitted(parts, target, price, steps, seed, bar or Bar(), last)
-        if near:
+        if _fitted(parts, target, price, steps, seed, bar or Bar(), last):
             for part in parts:
                 if part.state.tuned:
-                    _settle_nets(part, price)
-            price, rounding = _come_to(parts, target, price, steps, seed)
-            if rounding is not None or model == _models.nearest(price):
+                    _settle_nets(part, price.felt)
+            rounding = _come_to(parts, target, price, steps, seed)
+            price = Price(price.felt)
+            if rounding is not None or model == _models.nearest(price.now):
                 break
-        model = _models.nearest(price)  # the picture is another than was thought: begin anew
+        model = _models.nearest(price.now)  # the picture is another than was thought: begin anew
+        price = Price(price.now)
     if rounding is None and target.size is not None:
         sizes = [plane.shape[:2] for plane in planes]
         return [Fit(_chunk.packed(_chunk.nothing(*size)), _even(*size)) for size in sizes]
@@ -163,100 +178,117 @@ def _even(height: int, width: int) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def _fitted(
-    parts: list[Part], target: Target, price: float, steps: int, seed: int, bar: Bar, last: bool
-) -> tuple[float, bool]:
+    parts: list[Part], target: Target, price: Price, steps: int, seed: int, bar: Bar, last: bool
+) -> bool:
     """Make the steps, in whose course the price comes near to what the target needs.
 
     Returns:
-        The price at the end, and True; or, after a quarter of the steps, a price that other
-        networks serve better, and False (unless it is the ``last`` time).
+        True; or, after a quarter of the steps, False where other networks serve better at the
+        price that was found (unless it is the ``last`` time).
     """
     rng, key = np.random.default_rng(seed), jax.random.key(seed)
-    at, looked, moved, begun = 0, 0, False, time.perf_counter()
+    at, looked, begun = 0, 0, time.perf_counter()
     windows = sum(len(part.grids.places()) for part in parts)
-    between_looks = max(steps / _CHECKS, _ANSWER * windows)
+    between_looks = max(steps / _CHECKS, min(_ANSWER * windows, steps / 4))
+    first = True
     while at < steps:
-        now = pace(at / steps, price)
-        now = now._replace(nets=now.nets * min(1.0, (at + 1) / _WARMUP))
-        at += _pass(parts, now, jax.random.fold_in(key, at), rng, new=at == 0)
+        now = pace(at / steps, price.now)
+        at += _pass(parts, now, jax.random.fold_in(key, at), rng)
+        price.passed(now.rate)
         bar.tick(min(at, steps), time.perf_counter() - begun)
         done = at / steps
-        # before, level 0 fills; afterwards little moves
+        # before, sizes tell little of those at the end; afterwards little moves
         if at - looked >= between_looks and 0.25 <= done < 0.98:
             looked = at
-            size, psnr = _look(parts, rng)
+            size, psnr = _look(parts, rng, still_to_go(done, steps / windows))
             bar.look(psnr)
-            # latents follow the price only after some looks: gently after the first time
-            gain = 0.4 if moved else 1.0
-            price = controlled(price, target, size * still_to_shrink(done), psnr, gain)
-            ratio = price / _models.PRICES[parts[0].model]
-            if not moved and not last and not 1 / _FAR < ratio < _FAR:
-                return price, False
-            moved = True
-    return price, True
+            wanted = controlled(price.felt, target, size / _AIM, psnr)
+            if first and not last:
+                ratio = wanted / _models.PRICES[parts[0].model]
+                other = _models.nearest(wanted) != parts[0].model
+                if other and not 1 / _FAR < ratio < _FAR:
+                    price.now = wanted
+                    return False
+            rates = sum(pace(d, 1.0).rate for d in np.arange(at, steps, windows) / steps)
+            push = min(1 / answered(rates), _PUSH)
+            price.now = controlled(price.felt, target, size / _AIM, psnr, push)
+            first = False
+            if target.size is not None and done >= _KNOWN:
+                _foresee_nets(parts, price.felt)
+    return True
 
 
-def _pass(
-    parts: list[Part], now: Any, key: jax.Array, rng: np.random.Generator, new: bool = False
-) -> int:
+def _pass(parts: list[Part], now: Any, key: jax.Array, rng: np.random.Generator) -> int:
     """Look at each plane once; return the number of windows."""
     for k, part in enumerate(parts):
         own = jax.random.fold_in(key, k)
-        part.state = make_pass(part.state, part.grids, now, own, rng, new=new)
+        part.state = make_pass(part.state, part.grids, now, own, rng)
     return sum(len(part.grids.places()) for part in parts)
 
 
-def _look(parts: list[Part], rng: np.random.Generator) -> tuple[float, float]:
-    """Return bytes and PSNR as they will be, nearly."""
+def _look(parts: list[Part], rng: np.random.Generator, to_go: float) -> tuple[float, float]:
+    """Return bytes as they will be and PSNR, nearly, if latents have so many bits to go."""
     size = errors = 0.0
     for part in parts:
         places = part.grids.places()
         some = rng.permutation(places)[:_LOOKS]
         error, bits = cost(part.state.params, part.grids, some)
         pixels = part.samples[..., 0].size
-        size += _CODED * bits.sum() * pixels / 8 + _NETS_BYTES * bool(part.state.tuned)
+        nodes = sum(math.prod(s) for s in shapes(*part.grids.size, part.grids.finest)) / pixels
+        bpp = _CODED * bits.sum()
+        size += (bpp - min(to_go * nodes, _MOST_TO_GO * bpp)) * pixels / 8 + part.nets_bytes
         errors += error * part.channels * pixels
     return size, psnr_from(errors / sum(p.channels * p.samples[..., 0].size for p in parts))
 
 
-def _few(grids: Grids) -> np.ndarray:
-    """Return some windows from all over a picture."""
+def _foresee_nets(parts: list[Part], price: float) -> None:
+    """Find out what the networks' differences take, once."""
+    for part in parts:
+        if part.state.tuned and not part.foreseen:
+            deltas = _differences(part, price, _FEW)
+            part.nets_bytes, part.foreseen = _chunk.bytes_of_deltas(part.model, deltas), True
+
+
+def _some(grids: Grids, count: int = _TRIALS) -> np.ndarray:
+    """Return so many windows, at most, from all over a picture."""
     places = grids.places()
-    return places[:: -(-len(places) // _TRIALS)]
+    return places[:: -(-len(places) // count)]
 
 
-def _settle_nets(part: Part, price: float) -> None:
-    """Round what the networks learnt to steps that are worth their bits."""
-    places = _few(part.grids)
-    pixels = part.samples[..., 0].size
+def _differences(part: Part, price: float, windows: int = _TRIALS) -> _chunk.Deltas:
+    """Return what the networks learnt, rounded to steps that are worth their bits."""
+    places = _some(part.grids, windows)
 
-    def j(params: Any) -> float:
-        error, bits = cost(params, part.grids, places)
+    def j(numbers: Any) -> float:
+        error, bits = cost(_models.floats(numbers), part.grids, places)
         return error + price * float(bits.sum())
 
     learnt = _models.whole({**part.state.fixed, **part.state.tuned})
-    part.deltas = _chunk.chosen(
-        part.numbers, learnt, lambda numbers: j(_models.floats(numbers)), price / pixels
-    )
+    return _chunk.chosen(part.numbers, learnt, j, price / part.samples[..., 0].size)
+
+
+def _settle_nets(part: Part, price: float) -> None:
+    """Go on with networks as a file will hold them."""
+    part.deltas = _differences(part, price)
     params = _models.floats(_chunk.changed(part.numbers, part.deltas))
     tuned = {name: jax.tree.map(jnp.asarray, params[name]) for name in part.state.tuned}
     part.state = part.state._replace(tuned=tuned)
 
 
 def _come_to(
-    parts: list[Part], target: Target, price: float, steps: int, seed: int
-) -> tuple[float, float | None]:
+    parts: list[Part], target: Target, price: Price, steps: int, seed: int
+) -> float | None:
     """Make further steps until the target is in reach.
 
     Returns:
-        The price at the end, and the price of rounding that meets the target, 0 where plain
-        rounding does. None where nothing meets it.
+        The price of rounding that meets the target, 0 where plain rounding does. None where
+        nothing meets it.
     """
     rng, key = np.random.default_rng(seed + 1), jax.random.key(seed + 1)
     for part in parts:
         part.weigh()
     if target.price is not None:
-        return price, 0.0
+        return 0.0
     if target.size is not None:
         least, most = 0.97 * target.size, float(target.size)
     else:
@@ -272,34 +304,34 @@ def _come_to(
     found = value(0.0)
     for k in range(_ROUNDS):
         if least <= found <= most:
-            return price, 0.0
+            return 0.0
         # a little rounding towards what is expected costs nothing, much of it costs much: but
         # latents that answer late to a price would pass the target to and fro
-        end = _CHEAP * 2**k * price
+        end = _CHEAP * 2**k * price.felt
         if found > most and (other := value(end)) <= most:
-            return price, between(
-                value, (0.0, found), (end, other), least, most, target.size is None
-            )
-        size, psnr = (found, 0.0) if target.size else (0.0, found)
-        price = controlled(price, target, size, psnr)
+            least = _FULL * most if target.size is not None else least
+            return between(value, (0.0, found), (end, other), least, most, target.size is None)
+        size, psnr = (found / _AIM, 0.0) if target.size else (0.0, found)
+        price.now = controlled(price.felt, target, size, psnr, _PUSH * 2**k)
         _more(parts, price, steps, jax.random.fold_in(key, k), rng)
         found = value(0.0)
     if target.size is not None and found > most:  # all goes to what is expected in the end
-        end = _CHEAP * price
+        end = _CHEAP * price.felt
         while (other := value(end)) > most and end < _ALL:
             end *= 4
         if other > most:
-            return price, None
-        return price, between(value, (0.0, found), (end, other), least, most, False)
-    return price, 0.0 if target.size is not None or found >= least else None
+            return None
+        return between(value, (0.0, found), (end, other), least, most, False)
+    return 0.0 if target.size is not None or found >= least else None
 
 
 def _more(
-    parts: list[Part], price: float, steps: int, key: jax.Array, rng: np.random.Generator
+    parts: list[Part], price: Price, steps: int, key: jax.Array, rng: np.random.Generator
 ) -> None:
     """Go through the end of a fit again, on latents alone."""
     windows = sum(len(part.grids.places()) for part in parts)
     passes = max(_LEAST_PASSES, round(_END * steps / windows))
     for k in range(passes):
-        now = pace(_AGAIN + (1 - _AGAIN) * k / passes, price, nets=0.0)
+        now = pace(_AGAIN + (1 - _AGAIN) * k / passes, price.now, nets=0.0)
         _pass(parts, now, jax.random.fold_in(key, 2**30 + k), rng)
+        price.passed(now.rate)

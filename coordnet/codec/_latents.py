@@ -1,4 +1,4 @@
-"""The steps that fit latents, and the networks about them: Adam on gradients of windows.
+"""The steps that fit latents, by Adam, and the networks about them, by SOAP: gradients of windows.
 
 Grids, their moments and the pixels stay outside of the compiled program, which is given windows:
 so one program, kept from one process to the next, serves pictures of every size. The gradients of
@@ -9,21 +9,20 @@ import math
 import os
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from . import _soap
 from ._grids import Grids
-from ._pyramid import LEVELS
-from ._training import Params, noisy, window_cost
+from ._training import Params, fence, noisy, window_cost
 
 #: Windows in one call, one after another, and those that the networks see between their steps.
 #: Calls run side by side: on so small windows that keeps cores busier than XLA alone does.
-AT_ONCE, ROUND = 2, 8
+AT_ONCE, ROUND = 4, 8
 
 _B1, _B2 = 0.9, 0.99  # of Adam on latents: (1 - b1)**2 == 1 - b2, so that moments may start at 0
 _CLIP = 0.1  # norm of a step's gradient of the networks (C3, Kim et al. 2023)
@@ -46,7 +45,7 @@ class Pace(NamedTuple):
     peaked: float
 
 
-def pace(done: float, price: float, *, nets: float = 0.01) -> Pace:
+def pace(done: float, price: float, *, nets: float = 0.03) -> Pace:
     """Return the pace when so much of a fit is done, from 0 to 1: rates fall as half a cosine.
 
     >>> pace(0.0, 1e-3).peaked, pace(1.0, 1e-3).peaked
@@ -62,8 +61,9 @@ class Nets(NamedTuple):
 
     tuned: Params
     fixed: Params
+    start: list[np.ndarray] | None  # what they were, from which each difference costs bits
     factors: Params  # of the rate, for each of the tensors that are tuned
-    moments: Any  # of the optimizer
+    moments: _soap.State
 
     @property
     def params(self) -> Params:
@@ -71,15 +71,11 @@ class Nets(NamedTuple):
         return {**self.fixed, **self.tuned}
 
 
-def _optimizer() -> optax.GradientTransformation:
-    return optax.chain(optax.clip_by_global_norm(_CLIP), optax.scale_by_adam())
-
-
-def nets(params: Params, tuned: Collection[str]) -> Nets:
+def nets(params: Params, tuned: Collection[str], *, free: bool = False) -> Nets:
     """Return networks before their first step, of which the named tensors will change.
 
     A tensor moves in proportion to its root mean square: the weights of latents are as small as
-    the rounding steps that they stand for.
+    the rounding steps that they stand for. What they learn costs bits, unless it is ``free``.
     """
     ours = {name: params[name] for name in params if name in tuned}
     fixed = {name: params[name] for name in params if name not in tuned}
@@ -90,7 +86,8 @@ def nets(params: Params, tuned: Collection[str]) -> Nets:
     factors = {name: jax.tree.map(size, value) for name, value in ours.items()}
     for name in factors.keys() - {"own"}:  # what is 0 now must move too
         factors[name] = jax.tree.map(lambda v: np.maximum(v, 1e-2), factors[name])
-    return Nets(ours, fixed, factors, _optimizer().init(ours))
+    leaves = [np.asarray(v) for v in jax.tree.leaves(ours)]
+    return Nets(ours, fixed, None if free else leaves, factors, _soap.init(leaves))
 
 
 class Visit(NamedTuple):
@@ -110,16 +107,23 @@ def _slopes(
     count: Int[Array, ""],
     now: Pace,
     key: PRNGKeyArray,
+    first: Int[Array, ""],
 ) -> tuple[Params, list[Float[Array, "_ _ _ _"]]]:
-    """Return the gradients of the cost: of the networks, summed, and of each window's nodes."""
+    """Return the gradients of the cost: of the networks, summed, and of each window's nodes.
+
+    ``count`` windows are looked at. The noise of each is that of its number, from ``first`` on.
+    """
 
     def body(k: Array, carry: tuple[Params, list[Array]]) -> tuple[Params, list[Array]]:
         windows = [v[k] for v in visit.values]
-        keys = jax.random.split(jax.random.fold_in(key, k), len(windows))
+        own_key = jax.random.fold_in(key, first + k)
 
         def cost(tuned: Params, windows: list[Array]) -> Array:
-            noise = zip(windows, keys, strict=True)
-            rounded = [noisy(w, one, now.warm, now.peaked) for w, one in noise]
+            # one loop over the nodes of all grids: it compiles, and runs, sooner than seven
+            flat = jnp.concatenate([w.ravel() for w in windows])
+            flat = fence(noisy(flat, own_key, now.warm, now.peaked))
+            parts = jnp.split(flat, np.cumsum([w.size for w in windows])[:-1])
+            rounded = [v.reshape(w.shape) for v, w in zip(parts, windows, strict=True)]
             errors, bits = window_cost(
                 {**fixed, **tuned}, rounded, visit.place[k], size, visit.pixels[k]
             )[:2]
@@ -133,13 +137,51 @@ def _slopes(
     return jax.lax.fori_loop(0, count, body, nothing)
 
 
-@jax.jit
-def _moved(state: Nets, own: Sequence[Params], pixels: Array, rate: Array) -> Nets:
-    """Return networks after a step along the gradients of windows of so many pixels together."""
-    mean = jax.tree.map(lambda *parts: sum(parts) / pixels, *own)
-    moves, moments = _optimizer().update(mean, state.moments)
-    moved = jax.tree.map(lambda p, m, f: p - rate * f * m, state.tuned, moves, state.factors)
+def _moved(state: Nets, own: Sequence[Params], pixels: int, now: Pace, bit: float) -> Nets:
+    """Return networks after a step along the gradients of windows of so many pixels together.
+
+    ``bit`` is what a bit of a difference costs, as a mean over the picture.
+    """
+    parts = zip(*(jax.tree.leaves(part) for part in own), strict=True)
+    means = [sum(np.asarray(v, np.float64) for v in each) / pixels for each in parts]
+    norm = math.sqrt(sum(float(np.vdot(v, v)) for v in means))
+    tuned, factors = jax.tree.leaves(state.tuned), jax.tree.leaves(state.factors)
+    slopes = [v * (_CLIP / max(norm, _CLIP)) for v in means]
+    if state.start is not None:
+        for slope, v, start, factor in zip(slopes, tuned, state.start, factors, strict=True):
+            slope += bit * _slope_of_bits(np.asarray(v) - start, float(1e-3 * factor))
+    moments, moves = _soap.moves(state.moments, slopes)
+    moved = [
+        np.asarray(v) - np.float32(now.nets) * factor * move
+        for v, factor, move in zip(tuned, factors, moves, strict=True)
+    ]
+    moved = jax.tree.unflatten(jax.tree.structure(state.tuned), moved)
     return state._replace(tuned=moved, moments=moments)
+
+
+def _slope_of_bits(off: Float[np.ndarray, "..."], least: float) -> Float[np.ndarray, "..."]:
+    """Return the slope of the bits that a tensor's differences take, of a Laplace distribution."""
+    scale = max(float(np.abs(off).mean()), least)
+    return off / (np.abs(off) + 0.1 * scale) / (scale * math.log(2))
+
+
+def compiled(state: Nets, grids: Grids) -> None:
+    """Compile the programs of a fit side by side, before passes ask for them from many threads."""
+    place, size = grids.places()[0], np.array(grids.size)
+    windows, pixels = grids.cut(grids.values, place), grids.pixels(place)
+    visit = Visit(
+        [np.stack([w] * AT_ONCE) for w in windows],
+        np.stack([place] * AT_ONCE),
+        np.stack([pixels] * AT_ONCE),
+    )
+    now, key = pace(0.0, 1.0), jax.random.key(0)
+    with ThreadPoolExecutor(2) as pool:
+        done = [
+            pool.submit(_slopes, state.tuned, state.fixed, visit, size, 0, now, key, 0),
+            pool.submit(_cost, state.params, windows, place, size, pixels),
+        ]
+        for one in done:
+            one.result()
 
 
 def make_pass(
@@ -148,8 +190,6 @@ def make_pass(
     now: Pace,
     key: PRNGKeyArray,
     rng: np.random.Generator,
-    *,
-    new: bool = False,
 ) -> Nets:
     """Look at all windows of a picture: a step of its latents, and one of the networks by round.
 
@@ -159,8 +199,6 @@ def make_pass(
         now: The pace of these steps.
         key: Of their noise.
         rng: Of the order of the windows.
-        new: Look at one window after another: side by side, the first pass of a fit would
-            compile the same program several times.
 
     Returns:
         The networks. Latents see the gradient of the whole picture, networks that of a round.
@@ -169,8 +207,7 @@ def make_pass(
     for slopes in grids.slopes:
         slopes.fill(0)
 
-    def seen(first: int) -> tuple[Params, list[np.ndarray]]:
-        some = places[first : first + AT_ONCE]
+    def seen(first: int, some: Int[np.ndarray, "n 2"]) -> tuple[Params, list[np.ndarray]]:
         wanted = np.concatenate([some, np.repeat(some[:1], AT_ONCE - len(some), axis=0)])
         windows = [grids.cut(grids.values, place) for place in wanted]
         visit = Visit(
@@ -178,24 +215,24 @@ def make_pass(
             wanted,
             np.stack([grids.pixels(place) for place in wanted]),
         )
-        noise = jax.random.fold_in(key, first)
-        found = _slopes(
-            state.tuned, state.fixed, visit, np.array(grids.size), len(some), now, noise
-        )
-        return found[0], [np.asarray(g) for g in found[1]]
+        size = np.array(grids.size)
+        found = _slopes(state.tuned, state.fixed, visit, size, len(some), now, key, first)
+        return found[0], [np.asarray(g)[: len(some)] for g in found[1]]
 
     with ThreadPoolExecutor(_cores()) as pool:
         for begin in range(0, len(places), ROUND):
             rounds = places[begin : begin + ROUND]
-            firsts = range(begin, begin + len(rounds), AT_ONCE)
-            found = list((map if new else pool.map)(seen, firsts))
+            each = min(AT_ONCE, -(-len(rounds) // 2))  # two calls, at least, side by side
+            firsts = range(begin, begin + len(rounds), each)
+            found = list(pool.map(seen, firsts, (places[n : n + each] for n in firsts)))
             slopes = (s for _, parts in found for s in zip(*parts, strict=True))
-            for place, parts in zip(rounds, slopes, strict=False):  # the last call may have unused
+            for place, parts in zip(rounds, slopes, strict=True):
                 for held, more in zip(grids.cut(grids.slopes, place), parts, strict=True):
                     held += more
-            if state.tuned:
+            if state.tuned and now.nets:
                 pixels = sum(grids.shown(place) for place in rounds)
-                state = _moved(state, [own for own, _ in found], pixels, now.nets)
+                bit = now.price / (grids.size[0] * grids.size[1])
+                state = _moved(state, [own for own, _ in found], pixels, now, bit)
     _move(grids, now)
     return state
 
@@ -243,11 +280,13 @@ def cost(
         grids: The latents.
         places: Windows to look at; when missing, windows that cover the picture.
     """
-    errors, bits, shown = 0.0, np.zeros(LEVELS - grids.finest), 0.0
-    for place in grids.places() if places is None else places:
+
+    def of(place: Int[np.ndarray, " 2"]) -> list[np.ndarray]:
         windows = grids.cut(grids.values, place)
         found = _cost(params, windows, place, np.array(grids.size), grids.pixels(place))
-        errors += float(found[0])
-        bits += np.asarray(found[1])
-        shown += float(found[2])
-    return errors / shown, bits / shown
+        return [np.asarray(v, np.float64) for v in found]
+
+    with ThreadPoolExecutor(_cores()) as pool:
+        found = list(pool.map(of, grids.places() if places is None else places))
+    errors, bits, shown = (np.sum(part, 0) for part in zip(*found, strict=True))
+    return float(errors / shown), bits / shown

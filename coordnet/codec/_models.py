@@ -8,21 +8,24 @@ from typing import Any
 import numpy as np
 
 from .._files import FormatError
-from ._entropy import MAGNITUDE_UNIT, PLANES, WEIGHT_UNIT, EntropyNet
+from ._entropy import MAGNITUDE_UNIT, PHASES, WEIGHT_UNIT, EntropyNet, seen
 from ._laplace import LEAST_OCTAVE, LIMIT, MEAN_UNIT, SCALE_UNIT, SCALES
 from ._pyramid import CHANNELS, LEVELS
 from ._synthesis import UNIT, Synthesis
 
 #: Of the entropy network.
-INPUTS = 9 * PLANES + 1 + 4 * (max(CHANNELS) - 1)
+INPUTS = seen(len(PHASES) - 1)
+
+_SUM = WEIGHT_UNIT * MAGNITUDE_UNIT  # of products of weights and magnitudes
 
 #: How many whole numbers make 1, for each weight of a decoder.
 UNITS_OF: dict[str, float] = {
     "own": UNIT**2, "passed": UNIT, "taps": UNIT, "hidden": UNIT, "hidden_bias": UNIT**2,
     "output": UNIT, "output_bias": UNIT**2, "past": UNIT, "around": UNIT, "around_bias": UNIT**2,
+    "inner": WEIGHT_UNIT, "inner_bias": _SUM, "middle": WEIGHT_UNIT, "middle_bias": _SUM,
     "mean": MEAN_UNIT * WEIGHT_UNIT, "mean_bias": MEAN_UNIT * WEIGHT_UNIT,
-    "inner": WEIGHT_UNIT, "inner_bias": WEIGHT_UNIT * MAGNITUDE_UNIT,
-    "outer": WEIGHT_UNIT, "outer_bias": WEIGHT_UNIT**2 * MAGNITUDE_UNIT,
+    "mean_outer": MEAN_UNIT * WEIGHT_UNIT / MAGNITUDE_UNIT,
+    "scale": WEIGHT_UNIT, "scale_bias": _SUM, "scale_outer": WEIGHT_UNIT,
     "top_mean": MEAN_UNIT, "top_octave": SCALE_UNIT,
 }  # fmt: skip
 
@@ -109,14 +112,14 @@ def scaled(params: dict[str, Any], factor: float, finest: int) -> dict[str, Any]
     out["own"] = [np.float32(factor) * v for v in params["own"]]
     for name in ("mean_bias", "top_mean"):
         out[name] = params[name] / np.float32(factor)
-    for name in ("outer_bias", "top_octave"):
+    for name in ("scale_bias", "top_octave"):
         out[name] = params[name] - octaves
     for _ in range(finest - (LEVELS - len(params["own"]))):
         gone = CHANNELS[LEVELS - len(out["own"])]
         mix = out["passed"][0]  # what it did is done by those that read it
         out["hidden"], out["past"] = out["hidden"] @ mix, out["past"] @ mix
         out["own"], out["passed"] = out["own"][1:], out["passed"][1:]
-        for name in ("mean_bias", "inner_bias", "outer_bias"):
+        for name in ("mean_bias", "inner_bias", "scale_bias"):
             out[name] = out[name][..., gone:]
     return out
 
@@ -152,11 +155,11 @@ def decoders(numbers: dict[str, Any]) -> tuple[Synthesis, EntropyNet]:
     n = numbers
     synthesis = Synthesis(**{name: n[name] for name in Synthesis._fields})
     least, most = -LEAST_OCTAVE, LIMIT * MEAN_UNIT
-    entropy = EntropyNet(
-        mean=n["mean"], mean_bias=n["mean_bias"], inner=n["inner"], inner_bias=n["inner_bias"],
-        outer=n["outer"], outer_bias=n["outer_bias"] + least * UNITS_OF["outer_bias"],
+    kept_as_is = {name: n[name] for name in EntropyNet._fields if name in n}
+    entropy = EntropyNet(**kept_as_is | {
+        "scale_bias": n["scale_bias"] + least * UNITS_OF["scale_bias"],
         # a file may say anything
-        top_mean=np.clip(n["top_mean"], -most, most).astype(np.int64),
-        top_scale=np.clip(n["top_octave"] + least * SCALE_UNIT, 0, SCALES - 1).astype(np.int64),
-    )  # fmt: skip
+        "top_mean": np.clip(n["top_mean"], -most, most).astype(np.int64),
+        "top_scale": np.clip(n["top_octave"] + least * SCALE_UNIT, 0, SCALES - 1).astype(np.int64),
+    })  # fmt: skip
     return synthesis, entropy

@@ -14,7 +14,7 @@ from ._models import decoders, kept
 from ._pyramid import LEVELS
 
 _KEPT = {"L": "samples, exactly", "K": "alpha, exactly", "i": "colour profile", "x": "EXIF"}
-_PAINTS = ("own", "passed", "taps", "hidden", "output", "past", "around")
+_PAINTS = ("own", "passed", "hidden", "output", "past", "around")
 
 
 def parts(data: bytes) -> tuple[Header, list[tuple[str, float]]]:

@@ -6,7 +6,7 @@ CHANNELS = (1, 1, 3, 3, 3, 3, 3)
 #: Features that pass from level to level, hidden units that paint, units of the entropy network.
 FEATURES = 8
 HIDDEN = 32
-UNITS = 16
+UNITS = 24
 #: float64 holds every whole number below it, and so every sum that stays below.
 EXACT = 2**53
 #: A level's grid has a node for each 2**level pixels; the largest cell is so wide.

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ._entropy import PHASES, PLANES
+from ._entropy import seen as seen_inputs
 from ._laplace import LEAST_OCTAVE
 from ._pyramid import CELL, CHANNELS, LEVELS
 from ._synthesis import MARGIN, SLOPE
@@ -125,13 +126,10 @@ def _phases(v: Float[Array, "c h w"]) -> Float[Array, "c 4 h2 w2"]:
     return jnp.stack([cells[:, :, a, :, b] for a, b in PHASES], 1)
 
 
-def _seen() -> Float[np.ndarray, "4 i"]:
+def _masks() -> Float[np.ndarray, "4 i"]:
     """Return which inputs each of the four passes may use."""
-    out = []
-    for k in range(len(PHASES)):
-        planes = np.repeat(np.arange(PLANES) <= k, 9)
-        out.append(np.concatenate([planes, np.ones(1 + 4 * (max(CHANNELS) - 1))]))
-    return np.stack(out).astype(np.float32)
+    ends = [seen_inputs(k) for k in range(len(PHASES))]
+    return (np.arange(ends[-1]) < np.array(ends)[:, None]).astype(np.float32)
 
 
 def _channels(v: Array, count: int) -> Array:
@@ -144,15 +142,12 @@ def _known(
 ) -> tuple[Float[Array, "i n"], Float[Array, "4 n"]]:
     """Return the inputs of the entropy network for all cells of a grid, and their nodes.
 
-    n counts the cells of the first channel, then those of the next.
+    n counts the cells of the first channel, then those of the next. Pass k may use the inputs
+    before ``_entropy.seen(k)``.
     """
     c = len(grid)
     places = _phases(grid)[:, :, 1:-1, 1:-1]  # of the margin, one cell is left on each side
     h, w = places.shape[2] - 2, places.shape[3] - 2
-    edge = slice(MARGIN - 1, 1 - MARGIN)
-    planes = jnp.concatenate([_channels(above[0][:, edge, edge], c)[:, None], places[:, :3]], 1)
-    near = patches(planes.reshape(PLANES * c, h + 2, w + 2))
-    near = near.reshape(9, c, PLANES, h * w).transpose(2, 0, 1, 3).reshape(9 * PLANES, c * h * w)
     nodes = places[:, :, 1:-1, 1:-1].reshape(c, 4, h * w)
     if len(above) > 1:
         inner = slice(MARGIN, -MARGIN)
@@ -160,10 +155,14 @@ def _known(
         far = jnp.repeat(jnp.repeat(far, 2, 1), 2, 2)[:, :h, :w].reshape(1, -1)
     else:
         far = jnp.zeros((1, c * h * w))
-    parts = [near, far]
+    parts = [far]
     for d in range(1, max(CHANNELS)):  # the channels before at the same place, the last first
         before = jnp.concatenate([jnp.zeros((min(d, c), 4, h * w)), nodes[: max(c - d, 0)]])
         parts.append(before.transpose(1, 0, 2).reshape(4, -1))
+    edge = slice(MARGIN - 1, 1 - MARGIN)
+    planes = jnp.concatenate([_channels(above[0][:, edge, edge], c)[:, None], places[:, :3]], 1)
+    near = patches(planes.reshape(PLANES * c, h + 2, w + 2))
+    parts.append(near.reshape(9, c, PLANES, h * w).transpose(2, 0, 1, 3).reshape(9 * PLANES, -1))
     return jnp.concatenate(parts), nodes.transpose(1, 0, 2).reshape(4, -1)
 
 
@@ -194,22 +193,34 @@ def bits(
         nodes.append(values)
         mask = _phases(there[i][None].astype(jnp.float32)).reshape(4, -1)
         counted.append(jnp.tile(mask, (1, len(grid))))
-        columns += [(first + c, mask.shape[1]) for c in range(len(grid))]
+        columns += [mask.shape[1]] * len(grid)
         first += len(grid)
-        ends.append(sum(n for _, n in columns))
+        ends.append(sum(columns))
     x = fence(jnp.concatenate(known, 1))
-
-    def spread(bias: Array) -> Array:  # (..., channels of all grids) to (..., n)
-        parts = [jnp.broadcast_to(bias[..., k : k + 1], (*bias.shape[:-1], n)) for k, n in columns]
-        return jnp.concatenate(parts, -1)
-
-    seen = _seen()
-    mean = fence((p["mean"] * seen) @ x) + spread(p["mean_bias"])
-    inner = fence((p["inner"] * seen[:, None]).reshape(-1, len(x)))
-    sizes = fence(jnp.log2(1 + jnp.abs(x)))
-    hidden = fence(inner @ sizes) + spread(p["inner_bias"]).reshape(len(inner), -1)
-    outer = fence((jnp.eye(4)[:, :, None] * p["outer"][:, None]).reshape(4, -1))
-    octave = fence(outer @ fence(jax.nn.relu(hidden))) + spread(p["outer_bias"])
+    # each grid's channel has biases of its own: weights of what is 1 there
+    own = jnp.asarray(np.repeat(np.eye(first, dtype=np.float32), columns, axis=1))
+    sizes = jnp.log2(1 + jnp.abs(x))
+    seen = fence(jnp.concatenate([sizes, jnp.sign(x) * sizes, own]))
+    # all passes in one product: four small ones with what each may see take longer
+    masks = _masks()
+    inner = jnp.concatenate(
+        [*jnp.moveaxis(p["inner"] * masks[:, None, None], 1, 0), p["inner_bias"]], -1
+    )
+    scale = jnp.concatenate([p["scale"] * masks, jnp.zeros_like(masks), p["scale_bias"]], -1)
+    sums = fence(jnp.concatenate([inner.reshape(-1, len(seen)), scale]) @ seen)
+    hidden = fence(jax.nn.relu(sums[:-4])).reshape(4, -1, sums.shape[1])
+    outer = jnp.stack([p["mean_outer"], p["scale_outer"]], 1)
+    means, octaves = [], []
+    for k in range(len(PHASES)):
+        middle = fence(p["middle"][k] @ hidden[k]) + p["middle_bias"][k][:, None]
+        found = fence(outer[k] @ fence(jax.nn.relu(middle)))
+        means.append(found[0])
+        octaves.append(found[1])
+    linear = fence(
+        jnp.concatenate([p["mean"] * masks, p["mean_bias"]], -1) @ jnp.concatenate([x, own])
+    )
+    mean = linear + jnp.stack(means)
+    octave = sums[-4:] + jnp.stack(octaves)
     cost = laplace_bits(jnp.concatenate(nodes, 1) - mean, octave) * jnp.concatenate(counted, 1)
     by_level = [part.sum() for part in jnp.split(cost, ends[:-1], axis=1)]
     core = grids[-1][:, MARGIN:-MARGIN, MARGIN:-MARGIN]
