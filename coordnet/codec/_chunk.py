@@ -129,7 +129,7 @@ def bytes_of_deltas(model: int, deltas: Deltas) -> int:
     """Return what the differences of networks add to a chunk.
 
     >>> bytes_of_deltas(2, {}), bytes_of_deltas(2, {0: (3, np.array([5, 0, -7, 1, 0, 0, 0, 0]))})
-    (0, 37)
+    (0, 34)
     """
     head, coder = _begun(model, deltas)
     return len(head) - 1 + len(_laplace.words_of(coder))

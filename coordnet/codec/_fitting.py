@@ -301,27 +301,30 @@ def _come_to(
         pixels = [p.pixels(rounding) for p in parts]
         return psnr_of([p.samples for p in parts], pixels, [p.channels for p in parts])
 
-    found = value(0.0)
+    found, push, above = value(0.0), _PUSH, list[bool]()
     for k in range(_ROUNDS):
         if least <= found <= most:
             return 0.0
         # a little rounding towards what is expected costs nothing, much of it costs much: but
         # latents that answer late to a price would pass the target to and fro
         end = _CHEAP * 2**k * price.felt
-        if found > most and (other := value(end)) <= most:
+        near = 1.04 * most if target.size is not None else most + 0.3  # beyond, passes are cheaper
+        if most < found <= near and (other := value(end)) <= most:
             least = _FULL * most if target.size is not None else least
             return between(value, (0.0, found), (end, other), least, most, target.size is None)
         size, psnr = (found / _AIM, 0.0) if target.size else (0.0, found)
-        price.now = controlled(price.felt, target, size, psnr, _PUSH * 2**k)
+        above.append(found > most)
+        push = 2 * push if above[-1:] == above[-2:-1] else _PUSH  # further, until it is enough
+        price.now = controlled(price.felt, target, size, psnr, push)
         _more(parts, price, steps, jax.random.fold_in(key, k), rng)
         found = value(0.0)
-    if target.size is not None and found > most:  # all goes to what is expected in the end
+    if found > most:  # all goes to what is expected in the end
         end = _CHEAP * price.felt
         while (other := value(end)) > most and end < _ALL:
             end *= 4
-        if other > most:
-            return None
-        return between(value, (0.0, found), (end, other), least, most, False)
+        if other <= most:
+            return between(value, (0.0, found), (end, other), least, most, target.size is None)
+        return None if target.size is not None else 0.0
     return 0.0 if target.size is not None or found >= least else None
 
 

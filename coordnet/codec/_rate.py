@@ -82,7 +82,7 @@ def controlled(felt: float, target: Target, size: float, psnr: float, push: floa
         assert target.psnr is not None
         # a factor of e in the price is about 2.6 dB
         move = (psnr - target.psnr - 0.025) / 2.6
-    move = min(max(push * move, -1.0), 1.0)
+    move = min(max(push * move, -2.0), 2.0)
     return min(max(felt * math.exp(move), LEAST_PRICE), MOST_PRICE)
 
 
