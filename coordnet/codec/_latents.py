@@ -143,7 +143,7 @@ def _moved(state: Nets, own: Sequence[Params], pixels: int, now: Pace, bit: floa
     ``bit`` is what a bit of a difference costs, as a mean over the picture.
     """
     parts = zip(*(jax.tree.leaves(part) for part in own), strict=True)
-    means = [sum(np.asarray(v, np.float64) for v in each) / pixels for each in parts]
+    means = [np.sum(each, 0, dtype=np.float64) / pixels for each in parts]
     norm = math.sqrt(sum(float(np.vdot(v, v)) for v in means))
     tuned, factors = jax.tree.leaves(state.tuned), jax.tree.leaves(state.factors)
     slopes = [v * (_CLIP / max(norm, _CLIP)) for v in means]
