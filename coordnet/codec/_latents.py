@@ -146,7 +146,7 @@ def _moved(state: Nets, own: Sequence[Params], pixels: int, now: Pace, bit: floa
     means = [np.sum(each, 0, dtype=np.float64) / pixels for each in parts]
     norm = math.sqrt(sum(float(np.vdot(v, v)) for v in means))
     tuned, factors = jax.tree.leaves(state.tuned), jax.tree.leaves(state.factors)
-    slopes = [v * (_CLIP / max(norm, _CLIP)) for v in means]
+    slopes = [np.asarray(v * (_CLIP / max(norm, _CLIP))) for v in means]
     if state.start is not None:
         for slope, v, start, factor in zip(slopes, tuned, state.start, factors, strict=True):
             slope += bit * _slope_of_bits(np.asarray(v) - start, float(1e-3 * factor))
