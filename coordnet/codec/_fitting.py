@@ -301,7 +301,7 @@ def _come_to(
         pixels = [p.pixels(rounding) for p in parts]
         return psnr_of([p.samples for p in parts], pixels, [p.channels for p in parts])
 
-    found, push, above = value(0.0), _PUSH, list[bool]()
+    found, push, before = value(0.0), _PUSH, None
     for k in range(_ROUNDS):
         if least <= found <= most:
             return 0.0
@@ -313,8 +313,9 @@ def _come_to(
             least = _FULL * most if target.size is not None else least
             return between(value, (0.0, found), (end, other), least, most, target.size is None)
         size, psnr = (found / _AIM, 0.0) if target.size else (0.0, found)
-        above.append(found > most)
-        push = 2 * push if above[-1:] == above[-2:-1] else _PUSH  # further, until it is enough
+        above = found > most
+        push = 2 * push if above == before else _PUSH  # further, until it is enough
+        before = above
         price.now = controlled(price.felt, target, size, psnr, push)
         _more(parts, price, steps, jax.random.fold_in(key, k), rng)
         found = value(0.0)
