@@ -512,14 +512,15 @@ tests, folder = sys.argv[1:]
 sys.path.insert(0, tests)
 from test_compress import photograph
 _compress.EFFORTS["fast"] = (12, 1)
-packed, written = _chunk.packed, []
-def kept(found):
-    written.append(found)
-    return packed(found)
-_fitting._chunk.packed = kept
+coded, written = _chunk.coded, []
+def kept(*given):
+    found = coded(*given)
+    written.append(found[1])
+    return found
+_fitting._chunk.coded = kept
 blob = cn.compress(photograph(), bpp=0.5, effort="fast", progress=False)
 open(folder + "/a.cnet", "wb").write(blob)
-np.savez(folder + "/latents.npz", *written[-1].latents)
+np.savez(folder + "/latents.npz", *written[-1])
 np.save(folder + "/image.npy", cn.decompress(blob).image)
 """
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 
 from .._files import FormatError
 from . import _laplace
@@ -114,15 +114,56 @@ def chosen(
 
 def packed(found: Pyramid) -> bytes:
     """Return the bytes of a chunk."""
-    head, coder = _begun(found.model, found.deltas)
-    _, entropy = decoders(changed(kept(found.model), found.deltas))
+    return coded(found.model, found.deltas, found.latents)[0]
 
-    def code(values: Any, means: Any, scales: Any, _: Any) -> Any:
-        _laplace.encode(coder, values, means, scales)
-        return values
 
-    walk(entropy, [grid.shape for grid in found.latents], found.latents, code)
-    return head + _laplace.words_of(coder)
+def coded(
+    model: int,
+    deltas: Deltas,
+    latents: Sequence[Shaped[np.ndarray, "_ _ _"]],
+    worth: Sequence[Sequence[float]] | None = None,
+) -> tuple[bytes, list[Int[np.ndarray, "_ _ _"]]]:
+    """Return the bytes of a chunk of latents, and whole numbers that they became.
+
+    Each in its turn is rounded to the nearest, or nearer to what is expected of it where that is
+    worth its bits (rate-distortion optimised quantisation), with all before it as they were
+    decided.
+
+    Args:
+        model: The number of the networks.
+        deltas: What is different of them.
+        latents: Whole or as they were learnt, the finest first.
+        worth: Bits that a squared error of 1 is worth, by grid and channel; without them each
+            becomes the nearest.
+    """
+    head, coder = _begun(model, deltas)
+    _, entropy = decoders(changed(kept(model), deltas))
+
+    def code(values: Any, means: Any, scales: Any, place: tuple[int, int]) -> Any:
+        whole = np.rint(values).astype(np.int64)
+        if worth is not None:
+            whole = _worth_bits(values, whole, means, scales, worth[place[0]][place[1]])
+        _laplace.encode(coder, whole, means, scales)
+        return whole
+
+    found = walk(entropy, [grid.shape for grid in latents], latents, code)
+    return head + _laplace.words_of(coder), found
+
+
+def _worth_bits(
+    values: Float[np.ndarray, " n"],
+    nearest: Int[np.ndarray, " n"],
+    means: Int[np.ndarray, " n"],
+    scales: Int[np.ndarray, " n"],
+    worth: float,
+) -> Int[np.ndarray, " n"]:
+    """Return of three whole numbers the one that is cheapest, its error counted."""
+    expected = (means + _laplace.MEAN_UNIT // 2) // _laplace.MEAN_UNIT
+    best, least = nearest, np.full(len(nearest), np.inf)
+    for one in (nearest, nearest + np.sign(expected - nearest), expected):
+        cost = worth * np.square(values - one) + _laplace.bits(one, means, scales)
+        best, least = np.where(cost < least, one, best), np.minimum(cost, least)
+    return best
 
 
 def bytes_of_deltas(model: int, deltas: Deltas) -> int:
@@ -191,37 +232,3 @@ def unpacked(body: bytes, height: int, width: int) -> Pyramid:
         msg = f"the .cnet file is damaged: its latents cannot be decoded ({error})"
         raise FormatError(msg) from error
     return Pyramid(model, deltas, latents)
-
-
-def rounded(
-    model: int,
-    deltas: Deltas,
-    latents: Sequence[Float[np.ndarray, "_ _ _"]],
-    worth: Sequence[Sequence[float]],
-) -> list[Int[np.ndarray, "_ _ _"]]:
-    """Return whole latents that are worth their bits (rate-distortion optimised quantisation).
-
-    Each in its turn is rounded to the nearest whole number, or nearer to what is expected of it,
-    with all before it as they were decided.
-
-    Args:
-        model: The number of the networks.
-        deltas: What is different of them.
-        latents: As they were learnt, the finest first.
-        worth: Bits that a squared error of 1 is worth, by grid and channel; inf is rounding.
-    """
-    _, entropy = decoders(changed(kept(model), deltas))
-
-    def code(values: Any, means: Any, scales: Any, place: tuple[int, int]) -> Any:
-        bits = worth[place[0]][place[1]]
-        nearest = np.rint(values).astype(np.int64)
-        if bits == np.inf:
-            return nearest
-        expected = (means + _laplace.MEAN_UNIT // 2) // _laplace.MEAN_UNIT
-        best, least = nearest, np.full(len(nearest), np.inf)
-        for one in (nearest, nearest + np.sign(expected - nearest), expected):
-            cost = bits * np.square(values - one) + _laplace.bits(one, means, scales)
-            best, least = np.where(cost < least, one, best), np.minimum(cost, least)
-        return best
-
-    return walk(entropy, [grid.shape for grid in latents], latents, code)

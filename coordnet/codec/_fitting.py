@@ -84,26 +84,25 @@ class Part:
             ready.result()
         self.grids.fill(found)
 
-    def latents(self, price: float) -> list[Int[np.ndarray, "_ _ _"]]:
-        """Return whole latents that are worth a price; 0 is plain rounding."""
+    def coded(self, price: float) -> tuple[bytes, list[Int[np.ndarray, "_ _ _"]]]:
+        """Return a chunk, and its latents, rounded at a price; 0 is plain rounding."""
         inner = (v[:, CORE, CORE] for v in self.grids.values)
         sizes = shapes(*self.grids.size, self.grids.finest)
         cut = [v[:, :h, :w] for v, (_, h, w) in zip(inner, sizes, strict=True)]
         # one coarse node is much of a picture, and all of them few bits: they are spared
         spared = [_SPARED if i >= _COARSE else 1.0 for i in range(self.grids.finest, LEVELS)]
-        worth = [
-            [w * s / price if price else np.inf for w in part]
-            for part, s in zip(self.weights, spared, strict=True)
-        ]
-        return _chunk.rounded(self.model, self.deltas, cut, worth)
+        worth = (
+            [[w * s / price for w in part] for part, s in zip(self.weights, spared, strict=True)]
+            if price
+            else None
+        )
+        return _chunk.coded(self.model, self.deltas, cut, worth)
 
-    def coded(self, price: float) -> bytes:
-        return _chunk.packed(_chunk.Pyramid(self.model, self.deltas, self.latents(price)))
-
-    def pixels(self, price: float) -> UInt8[np.ndarray, "h w 3"]:
+    def pixels(self, latents: list[Int[np.ndarray, "_ _ _"]]) -> UInt8[np.ndarray, "h w 3"]:
+        """Return what a decoder will make of latents."""
         numbers = _chunk.changed(self.numbers, self.deltas)
         synthesis, _ = _models.decoders(numbers)
-        return painted(synthesis, self.latents(price), self.grids.size)
+        return painted(synthesis, latents, self.grids.size)
 
     def weigh(self) -> None:
         """Find out what an error of a latent costs, by grid and channel: squared, in pixels."""
@@ -167,7 +166,10 @@ def fit(
     if rounding is None and target.size is not None:
         sizes = [plane.shape[:2] for plane in planes]
         return [Fit(_chunk.packed(_chunk.nothing(*size)), _even(*size)) for size in sizes]
-    return [Fit(part.coded(rounding or 0.0), part.pixels(rounding or 0.0)) for part in parts]
+    coded = [part.coded(rounding or 0.0) for part in parts]
+    return [
+        Fit(body, part.pixels(latents)) for part, (body, latents) in zip(parts, coded, strict=True)
+    ]
 
 
 def _even(height: int, width: int) -> UInt8[np.ndarray, "h w 3"]:
@@ -296,9 +298,10 @@ def _come_to(
         least, most = target.psnr, target.psnr + 0.05
 
     def value(rounding: float) -> float:
+        coded = [part.coded(rounding) for part in parts]
         if target.size is not None:
-            return float(sum(len(part.coded(rounding)) for part in parts))
-        pixels = [p.pixels(rounding) for p in parts]
+            return float(sum(len(body) for body, _ in coded))
+        pixels = [p.pixels(latents) for p, (_, latents) in zip(parts, coded, strict=True)]
         return psnr_of([p.samples for p in parts], pixels, [p.channels for p in parts])
 
     found, push, before = value(0.0), _PUSH, None

@@ -58,6 +58,13 @@ def _tables() -> Float[np.ndarray, "scales means columns"]:
     return tables
 
 
+@cache
+def _costs() -> Float[np.ndarray, "scales means columns"]:
+    """Return the bits of the columns."""
+    tables = _tables()
+    return np.log2(tables.sum(-1, keepdims=True) / tables)
+
+
 def _split(
     means: Int[np.ndarray, " n"], scales: Int[np.ndarray, " n"]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -169,9 +176,7 @@ def bits(
     off = symbols - nearest
     bins = off >> shift
     inner = np.clip(bins, -_HALF, _HALF - 1)
-    tables = _tables()
-    rows = tables[row, column]
-    cost = np.log2(rows.sum(-1) / np.take_along_axis(rows, (inner + _HALF)[:, None], 1)[:, 0])
+    cost = _costs()[row, column, inner + _HALF]
     far = (inner == -_HALF) | (inner == _HALF - 1)
     digits = np.frexp((np.abs(bins - inner) + 1).astype(np.float64))[1] - 1
     return cost + shift + np.where(far, 5 + digits, 0)
