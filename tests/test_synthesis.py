@@ -33,7 +33,8 @@ def test_whole_numbers_paint_what_floats_do(size, model):
     synthesis, _ = _models.decoders(_models.kept(model))
     found = _synthesis.painted(synthesis, latents, size)
     params = jax.tree.map(jnp.asarray, _models.floats(_models.kept(model)))
-    floats = np.asarray(_training.painted(params, padded(latents, size, finest, "edge")))
+    grids = padded(latents, size, finest, "edge")
+    floats = np.asarray(jax.jit(_training.painted)(params, grids))
     floats = floats[:, : size[0], : size[1]].transpose(1, 2, 0)
     off = np.abs(np.clip(floats, 0, 1) * 255 - found)
     # half a level is the rounding; a quarter more is that of features on the way
@@ -57,7 +58,7 @@ def test_the_bits_that_a_fit_sees_are_those_of_the_file(model):
     grids = padded(latents, size, finest, "zeros")
     there = [g != 0 for g in padded([np.ones_like(g[:1]) for g in latents], size, finest, "zeros")]
     there = [t[0, MARGIN:-MARGIN, MARGIN:-MARGIN] for t in there]
-    seen = float(_training.bits(params, grids, there).sum())
+    seen = float(jax.jit(_training.bits)(params, grids, there).sum())
     told = []
 
     def count(values, means, scales, _):
@@ -80,7 +81,7 @@ def test_guesses_paint_the_picture():
     params = jax.tree.map(jnp.asarray, _analysis.untrained(0, 0, step))
     params["output"] *= 0  # what is left of a fresh network undoes the differences
     grids = [jnp.pad(g, ((0, 0), (4, 4), (4, 4)), mode="edge") for g in found]
-    out = np.asarray(_training.painted(params, grids))
+    out = np.asarray(jax.jit(_training.painted)(params, grids))
     # colours have no level of their own at the finest two
     assert np.abs(out - wide).mean() < 0.01
     with_words = _analysis.guess(_models.analysis(), wide, 0, step)
