@@ -56,6 +56,11 @@ LAYERS = {
         ["codec._compress", "codec._parts"],
         ["codec._folder", "codec._plugins"],
     ],
+    "4 the upsampling laboratory": [
+        ["checkerboard._cells", "checkerboard._measures"],
+        ["checkerboard._layers"],
+        ["checkerboard"],
+    ],
     "5 faces": [
         ["_options", "_page", "_plot"],
         ["_learning", "_outcome", "_report"],
@@ -94,6 +99,9 @@ TESTED_IN = {
     "_run": "test_fit.py",
     "_sizes": "test_render.py",
     "_video_encoder": "test_video.py",
+    "checkerboard._cells": "test_checkerboard.py",
+    "checkerboard._layers": "test_checkerboard.py",
+    "checkerboard._measures": "test_checkerboard.py",
     "codec": "test_compress.py",
     "codec._analysis": "test_synthesis.py",
     "codec._chunk": "test_entropy.py",

@@ -17,13 +17,14 @@ def test_blocks_run(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(cn, "sample_image", lambda: small, raising=False)
     monkeypatch.setitem(_compress.EFFORTS, "fast", (40, 1))
     blocks = re.findall(r"```python\n(.*?)```", _README, re.DOTALL)
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     names: dict[str, object] = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)
     said = capsys.readouterr().out
     assert "weights" in said
     assert "hidden" in said
+    assert "phases 0.000 apart" in said
     written = {path.name for path in tmp_path.iterdir()}
     assert written == {
         "large.png", "face.png", "portrait.safetensors", "learning.mp4", "small-large.png",
