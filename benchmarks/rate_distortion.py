@@ -187,7 +187,11 @@ def main() -> None:
     def note(codec: str, picture: str, setting: str, measure: Any) -> None:
         points = found.setdefault(codec, {}).setdefault(picture, {})
         if setting not in points or (options.again and codec.startswith("coordnet")):
-            points[setting] = measure()
+            point = measure()
+            if OUT.exists():  # another run may have measured other points meanwhile
+                found.update(json.loads(OUT.read_text()))
+            points = found.setdefault(codec, {}).setdefault(picture, {})
+            points[setting] = point
             partial = OUT.with_suffix(".partial")
             partial.write_text(json.dumps(found, indent=1) + "\n")
             os.replace(partial, OUT)

@@ -32,7 +32,7 @@ Kind = Literal["pyramid", "weights"]
 Effort = Literal["fast", "default", "best"]
 
 #: Looks at windows of 128 x 128 pixels, and passes over the whole picture at least.
-EFFORTS = {"fast": (1700, 6), "default": (30_000, 60), "best": (480_000, 600)}
+EFFORTS = {"fast": (1700, 6), "default": (30_000, 60), "best": (240_000, 300)}
 
 #: Steps of plain weights, of 8192 points each.
 PLAIN_STEPS = {"fast": 3000, "default": 20_000, "best": 100_000}
@@ -89,7 +89,7 @@ def compress(
         max_bytes: Of the file, as with ``bpp``.
         quality: From 0 to 100; 60 when nothing is asked for.
         effort: How many steps: on two cores, a 768x512 picture takes about half a minute with
-            ``"fast"``, some minutes with ``"default"``, and most of an hour with ``"best"``.
+            ``"fast"``, some minutes with ``"default"``, and half an hour with ``"best"``.
         seed: Of the noise that the fit learns through. Same seed, same machine, same bytes.
         info: Colour profile and EXIF to keep; a picture's own where ``image`` is a path.
         progress: Show a progress bar; when missing, where somebody watches.
