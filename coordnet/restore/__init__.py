@@ -1,0 +1,1 @@
+"""Learned picture-to-picture: what JPEG took, given back."""

@@ -1,0 +1,127 @@
+"""Clean pictures to what JPEG leaves of them, as they are met: once or twice, at any quality."""
+
+import io
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image
+
+from ._cleaner import PERIOD, cells, seen
+from ._jpeg import read_jpeg
+from ._planes import to_ycc
+from ._screens import screen
+from ._stream import Folder
+
+QUALITIES = (5, 95)  # that the network is for
+_SOURCE = 256  # pixels a side of what is compressed for a batch
+_SCREENS = 0.25  # of the batches' pictures
+_GREY = 0.3
+_TWICE = 0.25
+_SUBSAMPLINGS, _THEIRS = (2, 0, 1), (0.7, 0.2, 0.1)  # 4:2:0, 4:4:4, 4:2:2
+_EVEN = 0.05  # of the chance of a crop does not go by its error
+
+
+class Crops(NamedTuple):
+    """A batch for the cleaner; cells are of 2 x 2 pixels.
+
+    Attributes:
+        shown: What the network sees.
+        told: What it is told of each file.
+        corner: Where each crop begins, in cells.
+        truth: Clean Y, Cb and Cr of the cells within the halo, about their middle.
+    """
+
+    shown: Float[np.ndarray, "n h w 20"]
+    told: Float[np.ndarray, "n k"]
+    corner: np.ndarray
+    truth: Float[np.ndarray, "n h2 w2 12"]
+
+
+def as_jpeg(picture: UInt8[np.ndarray, "h w *c"], quality: int, **options: Any) -> bytes:
+    r"""Compress a picture, or a grey one of shape (h, w), as Pillow does.
+
+    ``subsampling=2`` is 4:2:0. What the original experiment undid, and Twitter did to a picture of
+    higher quality, is ``quality=85, subsampling=2, progressive=True``.
+
+    >>> as_jpeg(np.zeros((8, 8, 3), np.uint8), 85)[:2]
+    b'\xff\xd8'
+    """
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "JPEG", quality=quality, **options)
+    return file.getvalue()
+
+
+def _source(rng: np.random.Generator, folder: Folder) -> UInt8[np.ndarray, "h w 3"]:
+    """Draw a clean picture with room for a second grid to lie off the first."""
+    side = _SOURCE + 8
+    if rng.random() < _SCREENS:
+        return screen(rng, (side, side))
+    picture = folder.any(rng, side)
+    spare = min(picture.shape[:2]) / side
+    if spare > 1.5 and rng.random() < 0.3:  # finer detail than the photograph's own
+        take = int(side * rng.uniform(1, min(2.0, spare)))
+        y, x = (int(rng.integers(s - take + 1)) for s in picture.shape[:2])
+        part = Image.fromarray(picture[y : y + take, x : x + take])
+        picture = np.asarray(part.resize((side, side), Image.Resampling.BOX))
+    y, x = (int(rng.integers(s - side + 1)) for s in picture.shape[:2])
+    part = picture[y : y + side, x : x + side]
+    part = part.swapaxes(0, 1) if rng.random() < 0.5 else part
+    return part[:, ::-1] if rng.random() < 0.5 else part
+
+
+def crops(
+    number: int, *, folder: Folder, seed: int, halo: int, side: int = 48, many: int = 16
+) -> Crops:
+    """Make a batch: two crops, drawn by their error, of each of half as many compressed pictures.
+
+    Args:
+        number: Of the batch; with ``seed`` it says all.
+        folder: Clean pictures; a quarter are drawn screens.
+        seed: Of the run.
+        halo: Cells of margin that the network sees a crop with.
+        side: Cells of a crop.
+        many: Crops.
+    """
+    rng = np.random.default_rng([seed, number])
+    made = []
+    for _ in range(many // 2):
+        clean = _source(rng, folder)
+        grey = rng.random() < _GREY
+        if grey:
+            clean = np.asarray(Image.fromarray(clean).convert("L"))
+        options = {"subsampling": int(rng.choice(_SUBSAMPLINGS, p=_THEIRS))}
+        quality = int(rng.integers(QUALITIES[0], QUALITIES[1] + 1))
+        dirty = clean
+        if rng.random() < _TWICE:
+            first = as_jpeg(clean, int(rng.integers(20, 96)), **options)
+            with Image.open(io.BytesIO(first)) as opened:
+                dirty = np.asarray(opened)
+        y, x = rng.integers(0, 8, 2)
+        dirty, clean = (p[y : y + _SOURCE, x : x + _SOURCE] for p in (dirty, clean))
+        shown = seen(read_jpeg(as_jpeg(np.ascontiguousarray(dirty), quality, **options)))
+        truth = to_ycc(clean if clean.ndim == 3 else np.repeat(clean[..., None], 3, 2))
+        found, wanted = cells((shown.planes - 128) / 255), cells((truth - 128) / 255)
+        for corner in _corners(rng, found, wanted, halo, side):
+            y, x = corner
+            outer = found[y - halo : y + side + halo, x - halo : x + side + halo]
+            made.append(Crops(outer, shown.told, corner - halo, wanted[y : y + side, x : x + side]))
+    shown, told, corner, truth = (np.stack(part) for part in zip(*made, strict=True))
+    return Crops(shown, told, (corner % PERIOD).astype(np.int32), truth)
+
+
+def _corners(
+    rng: np.random.Generator, found: np.ndarray, wanted: np.ndarray, halo: int, side: int
+) -> np.ndarray:
+    """Draw two corners of crops, by the root of the error there."""
+    own = found.reshape(*found.shape[:2], 4, 5)[..., :3]
+    error = np.square(own - wanted.reshape(own.shape)).mean((-2, -1))
+    total = np.pad(error.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    last = found.shape[0] - halo - side + 1
+    starts = np.arange(halo, last)
+    y, x = starts[:, None], starts[None]
+    inside = total[y + side, x + side] - total[y, x + side] - total[y + side, x] + total[y, x]
+    chance = np.sqrt(np.maximum(inside, 0)).ravel()
+    chance = (1 - _EVEN) * chance / max(chance.sum(), 1e-9) + _EVEN / chance.size
+    drawn = rng.choice(chance.size, 2, p=chance / chance.sum())
+    return np.stack(np.unravel_index(drawn, (starts.size, starts.size)), 1) + halo

@@ -1,0 +1,116 @@
+"""The training loop of the picture-to-picture networks: batches in, a network out, resumable."""
+
+import math
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jaxtyping import Array
+
+from .._checkpoint import read_checkpoint, write_checkpoint
+from ._stream import ordered
+
+Net = TypeVar("Net", bound=nnx.Module)
+Cost = Callable[[Any, Any], Array]
+
+_WARMUP = 200  # steps
+_STEADY = 0.6  # of the time; then the rate falls to 0 in a line
+_CLIP = 1.0  # largest norm of a gradient, some twenty times its usual
+_rule = optax.chain(optax.clip_by_global_norm(_CLIP), optax.scale_by_adam(b2=0.99))
+
+
+@partial(jax.jit, static_argnums=(0, 1), donate_argnums=(2, 3))
+def _step(graph: Any, cost: Cost, weights: Any, state: Any, batch: Any, rate: Array) -> Any:
+    loss, slope = jax.value_and_grad(lambda w: cost(nnx.merge(graph, w), batch))(weights)
+    change, state = _rule.update(slope, state)
+    weights = jax.tree.map(lambda w, c: w - rate * c, weights, change)
+    return weights, state, loss
+
+
+def learn(
+    net: Net,
+    make: Callable[[int], Any],
+    cost: Cost,
+    *,
+    minutes: float | None = None,
+    steps: int | None = None,
+    rate: float = 2e-3,
+    checkpoint: Path | None = None,
+    belongs: dict[str, str] | None = None,
+    watch: Callable[[Net, int, float], None] | None = None,
+    every: float = 120,
+) -> Net:
+    """Return ``net`` after some steps of Adam, or as many as the minutes hold.
+
+    The rate is steady for six tenths of them and falls to 0 in the rest: by steps, once it has
+    begun to fall. A run of so many ``steps`` that is resumed ends as it would have.
+
+    Args:
+        net: The network at first; it is left as it is.
+        make: A batch of arrays by its number; called in threads.
+        cost: The mean loss of a network on a batch.
+        minutes: Of training, the compilation of the step not counted; or ``steps``.
+        steps: Of training.
+        rate: Adam's at its highest.
+        checkpoint: Written with every ``watch`` and gone on from if it is there.
+        belongs: What the checkpoint belongs to.
+        watch: Called with the network, the step and the mean loss since.
+        every: Seconds between two calls of ``watch``.
+    """
+    graph, weights = nnx.split(net)
+    weights = jax.tree.map(jnp.array, weights)  # the first step gives its buffers away
+    state = _rule.init(weights)
+    record: dict[str, Any] = {
+        "step": 0, "seconds": 0.0, "loss": 0.0, "history": [], "latest": None, "falls": None,
+    }  # fmt: skip
+    belongs = belongs or {}
+    if checkpoint is not None:
+        found = read_checkpoint(checkpoint, (weights, state), belongs=belongs)
+        if found is not None:
+            (weights, state), record = found
+    step, total = record["step"], record["falls"]  # [first step of the fall, steps it takes]
+    if steps is not None:
+        total = [round(_STEADY * steps), steps - round(_STEADY * steps)]
+    time_of_all = math.inf if minutes is None else 60 * minutes
+    losses: list[float] = []
+    since, seconds = None, 0.0
+    batches = ordered(make, step)
+    for batch in batches:
+        if total is None and record["seconds"] + seconds >= _STEADY * time_of_all:
+            total = [step, max(1, round(step * (1 / _STEADY - 1)))]
+        share = 1.0 if total is None else min(1.0, 1 - (step - total[0]) / total[1])
+        if share <= 0:
+            break
+        pace = rate * min(1.0, (step + 1) / _WARMUP) * share
+        weights, state, loss = _step(graph, cost, weights, state, batch, jnp.float32(pace))
+        losses.append(float(loss))
+        step += 1
+        since = since or time.perf_counter()  # from here on: the first step compiles
+        seconds = time.perf_counter() - since
+        if seconds >= every:
+            record |= {"step": step, "seconds": record["seconds"] + seconds, "falls": total}
+            record["loss"] = sum(losses) / len(losses)
+            if checkpoint is not None:
+                write_checkpoint(checkpoint, (weights, state), belongs=belongs, record=record)
+            if watch is not None:
+                watch(nnx.merge(graph, jax.tree.map(jnp.array, weights)), step, record["loss"])
+            since, seconds = time.perf_counter(), 0.0
+            losses.clear()
+    batches.close()
+    trained = nnx.merge(graph, weights)
+    if checkpoint is not None:
+        record |= {
+            "step": step,
+            "seconds": record["seconds"] + seconds,
+            "falls": total or [step, 0],
+        }
+        write_checkpoint(checkpoint, (weights, state), belongs=belongs, record=record)
+    if watch is not None:
+        watch(trained, step, sum(losses) / max(1, len(losses)))
+    return trained

@@ -1,0 +1,56 @@
+"""A network over a large picture, tile by tile: the same numbers as over the whole."""
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float
+
+Map = Callable[[Float[np.ndarray, "1 h w c"], tuple[int, int]], Float[np.ndarray, "1 h2 w2 k"]]
+
+
+def tiled(
+    apply: Map,
+    cells: Float[np.ndarray, "h w c"],
+    halo: int,
+    side: int,
+    done: Callable[[int], None] = lambda count: None,
+) -> Float[np.ndarray, "h w k"]:
+    """Return what a network without padding says of a picture that is mirrored at its borders.
+
+    Args:
+        apply: Takes cells and the row and column at which they begin, ``halo`` before those that
+            it returns. It is always given tiles of one shape, so that it compiles once.
+        cells: The whole picture.
+        halo: Cells that one is seen with, to each side.
+        side: Of what is returned of a tile.
+        done: Called with the number of tiles that are done.
+
+    >>> picture = np.arange(35.0).reshape(5, 7, 1)
+    >>> mean = lambda x, _: (x[:, :-2, 1:-1] + x[:, 2:, 1:-1]) / 2
+    >>> np.array_equal(tiled(mean, picture, 1, 2), tiled(mean, picture, 1, 8))
+    True
+    """
+    h, w = cells.shape[:2]
+    many = [-(-s // side) for s in (h, w)]
+    # beyond the last tile's border the mirror goes on; it is cut off again
+    pads = [(halo, halo + n * side - s) for n, s in zip(many, (h, w), strict=True)]
+    rows, columns = (_mirrored(s, *pad) for s, pad in zip((h, w), pads, strict=True))
+    result: np.ndarray | None = None
+    span = side + 2 * halo
+    for number, (i, j) in enumerate(np.ndindex(*many)):
+        y, x = i * side, j * side
+        part = cells[np.ix_(rows[y : y + span], columns[x : x + span])]
+        said = np.asarray(apply(part[None], (y - halo, x - halo)))[0]
+        if result is None:
+            result = np.empty((h, w, said.shape[-1]), np.float32)
+        inside = result[y : y + side, x : x + side]
+        inside[...] = said[: inside.shape[0], : inside.shape[1]]
+        done(number + 1)
+    assert result is not None
+    return result
+
+
+def _mirrored(side: int, before: int, after: int) -> np.ndarray:
+    """Return which cell stands at each place of a row that is mirrored beyond its ends."""
+    at = np.arange(-before, side + after) % (2 * side)
+    return np.minimum(at, 2 * side - 1 - at)
