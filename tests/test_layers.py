@@ -65,7 +65,7 @@ LAYERS = {
         ["restore", "restore._jpeg", "restore._patches", "restore._planes"],
         ["restore._screens", "restore._stream", "restore._tiles"],
         ["restore._cleaner", "restore._learn"],
-        ["restore._degrade", "restore._dejpeg"],
+        ["restore._degrade", "restore._dejpeg", "restore._weights"],
     ],
     "5 faces": [
         ["_options", "_page", "_plot"],
@@ -142,6 +142,7 @@ TESTED_IN = {
     "restore._screens": "test_jpeg.py",
     "restore._stream": "test_restore.py",
     "restore._tiles": "test_restore.py",
+    "restore._weights": "test_restore.py",
     "trainers._gradient": "test_trainers.py",
     "trainers._genetic": "test_genetic.py",
     "trainers._least_squares": "test_least_squares.py",

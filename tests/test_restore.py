@@ -11,13 +11,15 @@ from flax import nnx
 from PIL import Image
 from test_jpeg import photo
 
+from coordnet import FormatError
 from coordnet.restore import _dejpeg, _learn
-from coordnet.restore._cleaner import Cleaner, cells, seen, uncelled
+from coordnet.restore._cleaner import Cleaner, Crops, cells, cost, seen, uncelled
 from coordnet.restore._degrade import as_jpeg, crops
 from coordnet.restore._jpeg import blocked, coefficients, read_jpeg
 from coordnet.restore._patches import CELL, PatchMLP, scaled_tanh
 from coordnet.restore._planes import reduced, to_rgb
 from coordnet.restore._stream import Folder, ordered
+from coordnet.restore._weights import read_weights, write_weights
 
 
 @pytest.fixture
@@ -275,3 +277,45 @@ def test_white_is_lost_by_truncation_and_clipped_chroma():
     assert (cut == 255).all(1).mean() < 0.02
     assert ((cut == 255).sum(1) == 2).mean() > 0.25
     assert (np.rint(clipped) == 255).all()  # rounded, as every picture here is
+
+
+def test_weights_come_back_in_half_precision(tmp_path):
+    net = wild(8, 2)
+    path = tmp_path / "w.safetensors"
+    write_weights(net, path, "dejpeg", {"width": 8, "blocks": 2}, {"pictures": 3})
+    found, card = read_weights(path, "dejpeg")
+    assert card == {"pictures": 3}
+    for a, b in zip(
+        jax.tree.leaves(nnx.state(net)), jax.tree.leaves(nnx.state(found)), strict=True
+    ):
+        assert np.array_equal(np.asarray(a, np.float16), b)
+
+
+def test_files_that_are_no_weights(tmp_path):
+    path = tmp_path / "w.safetensors"
+    write_weights(wild(4, 1), path, "dejpeg", {"width": 4, "blocks": 1}, None)
+    whole = path.read_bytes()
+    with pytest.raises(FormatError, match="weights for dejpeg, where those for upscale"):
+        read_weights(path, "upscale")
+    write_weights(wild(4, 1), path, "dejpeg", {"width": 4, "blocks": 2}, None)
+    with pytest.raises(FormatError, match=r"w\.safetensors"):
+        read_weights(path, "dejpeg")
+    write_weights(wild(4, 1), path, "dejpeg", {"width": 10**6, "blocks": 1}, None)
+    with pytest.raises(FormatError, match="impossible network"):
+        read_weights(path, "dejpeg")
+    for broken in (b"", whole[:40], whole[: len(whole) // 2], b"no weights at all"):
+        path.write_bytes(broken)
+        with pytest.raises(FormatError, match=r"w\.safetensors"):
+            read_weights(path, "dejpeg")
+    with pytest.raises(FileNotFoundError):
+        read_weights(tmp_path / "none", "dejpeg")
+
+
+def test_the_cost_is_of_rgb():
+    net = Cleaner(4, 1, rngs=nnx.Rngs(0))
+    shown = jnp.zeros((1, 12, 12, 20))
+    truth = np.zeros((1, 4, 4, 12), np.float32)
+    truth[..., 2::3] = 0.1  # of Cr: R is 1.402 times as far off, G 0.714 times
+    batch = Crops(shown, jnp.zeros((1, 19)), jnp.zeros((1, 2), jnp.int32), truth)
+    expected = 0.1 * (1.402 + 0.714136) / 3
+    assert float(cost(net, batch)) == pytest.approx(expected, rel=0.02)  # rounded off at 0

@@ -9,7 +9,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from ._jpeg import BLOCK, Bins, Jpeg, bins, flat, unrounded
-from ._planes import enlarged, guided, spread
+from ._planes import RGB_OF_YCC, enlarged, guided, spread
 
 PERIOD = 8  # cells of 2 x 2 pixels after which blocks of chroma repeat (of 4:2:0, 16 pixels)
 _SEEN = 20  # numbers of a cell: 4 pixels of Y, Cb, Cr and of chroma guided by luma
@@ -89,6 +89,22 @@ def uncelled(said: Float[np.ndarray, "*n h w c4"]) -> Float[np.ndarray, "*n h2 w
     return np.moveaxis(split, -4, -3).reshape(*n, 2 * h, 2 * w, c // 4)
 
 
+class Crops(NamedTuple):
+    """A batch to learn from; cells are of 2 x 2 pixels.
+
+    Attributes:
+        shown: What the network sees.
+        told: What it is told of each file.
+        corner: Where each crop begins, in cells.
+        truth: Clean Y, Cb and Cr of the cells within the halo, about their middle.
+    """
+
+    shown: Float[np.ndarray, "n h w 20"]
+    told: Float[np.ndarray, "n k"]
+    corner: Int[np.ndarray, "n 2"]
+    truth: Float[np.ndarray, "n h2 w2 12"]
+
+
 class Cleaner(nnx.Module):
     """A small residual network on cells of 2 x 2 pixels, told how coarse the file's steps are.
 
@@ -157,3 +173,10 @@ class Cleaner(nnx.Module):
         chroma = own[..., 1:3] + gate * (own[..., 3:] - own[..., 1:3])
         base = jnp.concatenate([own[..., :1], chroma], -1)
         return base.reshape(*said.shape[:3], _SAID) + said[..., :_SAID]
+
+
+def cost(net: Cleaner, batch: Crops) -> Float[Array, ""]:
+    """Return the mean absolute error of R, G and B, rounded off below a quarter of a level."""
+    off = net(batch.shown, batch.told, batch.corner) - batch.truth
+    rgb = off.reshape(*off.shape[:3], 4, 3) @ RGB_OF_YCC.T
+    return jnp.sqrt(jnp.square(rgb) + 1e-6).mean()

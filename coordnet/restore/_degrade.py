@@ -1,13 +1,13 @@
 """Clean pictures to what JPEG leaves of them, as they are met: once or twice, at any quality."""
 
 import io
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from PIL import Image
 
-from ._cleaner import PERIOD, cells, seen
+from ._cleaner import PERIOD, Crops, cells, seen
 from ._jpeg import read_jpeg
 from ._planes import to_ycc
 from ._screens import screen
@@ -20,22 +20,6 @@ _GREY = 0.3
 _TWICE = 0.25
 _SUBSAMPLINGS, _THEIRS = (2, 0, 1), (0.7, 0.2, 0.1)  # 4:2:0, 4:4:4, 4:2:2
 _EVEN = 0.05  # of the chance of a crop does not go by its error
-
-
-class Crops(NamedTuple):
-    """A batch for the cleaner; cells are of 2 x 2 pixels.
-
-    Attributes:
-        shown: What the network sees.
-        told: What it is told of each file.
-        corner: Where each crop begins, in cells.
-        truth: Clean Y, Cb and Cr of the cells within the halo, about their middle.
-    """
-
-    shown: Float[np.ndarray, "n h w 20"]
-    told: Float[np.ndarray, "n k"]
-    corner: np.ndarray
-    truth: Float[np.ndarray, "n h2 w2 12"]
 
 
 def as_jpeg(picture: UInt8[np.ndarray, "h w *c"], quality: int, **options: Any) -> bytes:

@@ -10,7 +10,7 @@ from scipy.ndimage import uniform_filter
 _TO_YCC = np.array(
     [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32
 )
-_TO_RGB = np.array([[1, 0, 1.402], [1, -0.344136, -0.714136], [1, 1.772, 0]], np.float32)
+RGB_OF_YCC = np.array([[1, 0, 1.402], [1, -0.344136, -0.714136], [1, 1.772, 0]], np.float32)
 _HALF = np.array([0, 128, 128], np.float32)
 
 _WINDOW = 5  # samples of chroma along an axis, to which a line is fitted
@@ -28,7 +28,7 @@ def to_ycc(rgb: Num[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:
 
 def to_rgb(ycc: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:
     """Return R, G and B of Y, Cb and Cr, neither rounded nor clipped."""
-    return (ycc - _HALF) @ _TO_RGB.T
+    return (ycc - _HALF) @ RGB_OF_YCC.T
 
 
 @cache

@@ -1,0 +1,91 @@
+"""Trained networks as files: half-precision weights, and a card that says what they learnt from."""
+
+import json
+import os
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+from flax import nnx
+from safetensors.numpy import save as pack_tensors
+
+from .._files import FormatError, atomic_path
+from .._nets import tensor_name
+from ._cleaner import Cleaner
+
+_FORMAT = "coordnet restoration 1"
+_KINDS = {"dejpeg": Cleaner}
+_MOST = 4096  # features or blocks of a network in a file
+
+
+def write_weights(
+    net: nnx.Module, path: str | os.PathLike[str], kind: str, form: dict[str, int], card: Any
+) -> None:
+    """Write a network's weights, rounded to half precision.
+
+    Args:
+        net: A network of the ``kind``, made with the numbers of ``form``.
+        path: Written whole or not at all.
+        kind: What it is for, ``"dejpeg"``.
+        form: What its constructor was given.
+        card: What it learnt from, and how long; anything that JSON holds.
+    """
+    leaves = jax.tree.leaves_with_path(nnx.state(net, nnx.Param))
+    tensors = {tensor_name(p): np.asarray(leaf, np.float16) for p, leaf in leaves}
+    said = {"kind": kind, "form": form, "card": card}
+    data = pack_tensors(tensors, {"format": _FORMAT, "network": json.dumps(said, sort_keys=True)})
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def read_weights(path: str | os.PathLike[str], kind: str) -> tuple[Any, Any]:
+    """Return a network and its card.
+
+    Raises:
+        FormatError: The file holds no such weights, those of another kind, or is broken.
+        OSError: It cannot be read.
+    """
+    with open(path, "rb"):
+        pass  # a missing or unreadable file is the system's own error
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != _FORMAT:
+                found = metadata.get("format", "no format of ours")
+                msg = f"{path}: not weights of a restoration network (found {found})"
+                raise FormatError(msg)
+            said = json.loads(metadata["network"])
+            if said["kind"] != kind:
+                msg = f"{path}: weights for {said['kind']}, where those for {kind} are needed"
+                raise FormatError(msg)
+            form = {str(k): int(v) for k, v in said["form"].items()}
+            if not all(0 < v <= _MOST for v in form.values()):
+                msg = f"{path}: describes an impossible network {form}"
+                raise FormatError(msg)
+            graph, state = nnx.split(
+                nnx.eval_shape(lambda: _KINDS[kind](**form, rngs=nnx.Rngs(0))), nnx.Param, ...
+            )[:2]
+            leaves = []
+            for place, leaf in jax.tree.leaves_with_path(state):
+                tensor = file.get_tensor(tensor_name(place))
+                if tensor.shape != leaf.shape:
+                    msg = f"{path}: its weights are not those of the network it describes"
+                    raise FormatError(msg)
+                leaves.append(jnp.asarray(tensor, jnp.float32))
+    except FormatError:
+        raise
+    except (safetensors.SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        # RuntimeError: JSON nested too deep for Python
+        msg = f"{path}: not weights of a restoration network, or broken ones ({error})"
+        raise FormatError(msg) from error
+    return nnx.merge(graph, jax.tree.unflatten(jax.tree.structure(state), leaves)), said["card"]
+
+
+def shipped(name: str, kind: str) -> tuple[Any, Any]:
+    """Return a network that comes with the package, and its card."""
+    with as_file(files(__package__) / "weights" / f"{name}.safetensors") as path:
+        return read_weights(Path(path), kind)

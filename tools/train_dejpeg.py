@@ -1,0 +1,92 @@
+"""Train the network that ``coordnet.dejpeg`` uses, on a folder of clean pictures.
+
+    python tools/train_dejpeg.py FOLDER WORK [--minutes 60] [--width 32] [--blocks 4]
+
+WORK keeps a checkpoint, from which a run that was stopped goes on, and in the end the weights,
+``dejpeg-small.safetensors``, which ship in ``coordnet/restore/weights``.
+"""
+
+import argparse
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from flax import nnx
+from PIL import Image
+
+from coordnet.restore._cleaner import Cleaner, cost, seen
+from coordnet.restore._degrade import as_jpeg, crops
+from coordnet.restore._dejpeg import cleaned
+from coordnet.restore._jpeg import read_jpeg
+from coordnet.restore._learn import learn
+from coordnet.restore._planes import to_rgb
+from coordnet.restore._screens import HELD_OUT_FONTS, screen
+from coordnet.restore._stream import Folder
+from coordnet.restore._weights import write_weights
+
+_WATCHED = 4  # pictures of the validation part, and as many drawn screens
+
+
+def _psnr(a: np.ndarray, b: np.ndarray) -> float:
+    return float(-10 * np.log10(np.square(a.astype(np.float64) - b).mean() / 255**2))
+
+
+def gain(net: Cleaner, pictures: list[np.ndarray], quality: int, **options: int) -> float:
+    """Return by how many dB pictures come nearer to what they were, in the mean."""
+    gains = []
+    for picture in pictures:
+        shown = seen(read_jpeg(as_jpeg(picture, quality, **options)))
+        found = [cleaned(net, shown), shown.planes[..., :3]]
+        clean = picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, 2)
+        ours, plain = (_psnr(np.rint(to_rgb(f).clip(0, 255)), clean) for f in found)
+        gains.append(ours - plain)
+    return float(np.mean(gains))
+
+
+def main() -> None:
+    """Train, telling every few minutes how far it is."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--width", type=int, default=32)
+    parser.add_argument("--blocks", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    folder = Folder(options.folder)
+    form = {"width": options.width, "blocks": options.blocks}
+    net = Cleaner(**form, rngs=nnx.Rngs(options.seed))
+    watched = [np.ascontiguousarray(folder.picture(p)) for p in folder.validation[:_WATCHED]]
+    greys = [np.asarray(Image.fromarray(p).convert("L")) for p in watched]
+    screens = [screen(np.random.default_rng(k), fonts=HELD_OUT_FONTS) for k in range(_WATCHED)]
+    begun = time.perf_counter()
+
+    def watch(net: Cleaner, step: int, loss: float) -> None:
+        print(
+            f"{(time.perf_counter() - begun) / 60:6.1f} min  step {step:6d}  "
+            f"loss {255 * loss:.3f}  grey q10 {gain(net, greys, 10):+.2f}  "
+            f"q40 {gain(net, greys, 40):+.2f}  q90 {gain(net, greys, 90):+.2f}  "
+            f"colour q85 {gain(net, watched, 85, subsampling=2):+.2f}  "
+            f"screens q85 {gain(net, screens, 85, subsampling=2):+.2f} dB",
+            flush=True,
+        )
+
+    net = learn(
+        net, partial(crops, folder=folder, seed=options.seed, halo=net.halo), cost,
+        minutes=options.minutes, checkpoint=options.work / "dejpeg.checkpoint",
+        belongs={"network": str(form), "seed": str(options.seed)}, watch=watch, every=300,
+    )  # fmt: skip
+    card = {
+        "pictures": len(folder.training),
+        "folder": options.folder.name,
+        "drawn screens": "a quarter of the pictures",
+        "qualities": "5 to 95, a quarter compressed twice",
+        "minutes": options.minutes,
+    }
+    write_weights(net, options.work / "dejpeg-small.safetensors", "dejpeg", form, card)
+
+
+if __name__ == "__main__":
+    main()
