@@ -6,6 +6,7 @@ import math
 import re
 import struct
 import sys
+from collections.abc import Callable
 from io import BufferedIOBase
 from typing import IO, Any, cast
 
@@ -17,12 +18,12 @@ from ._pnm import decode_pnm, is_pnm
 # These are programs and drawings; Pillow runs Ghostscript or Windows to paint them.
 _NOT_PIXELS = {"EPS", "WMF"}
 
-_ORIENTATION, _BITS, _PHOTOMETRIC, _PLANES = 274, 258, 262, 284
+ORIENTATION, _BITS, _PHOTOMETRIC, _PLANES = 274, 258, 262, 284
 # What a TIFF says about its subject; its other tags describe the file that holds it.
 _TIFF_EXIF = (270, 271, 272, 305, 306, 315, 316, 33432, 34665, 34853)
 
-# What turns a stored picture upright, by its EXIF orientation.
-_UPRIGHT = {
+#: What turns a stored picture upright, by its EXIF orientation.
+UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda image: image[:, ::-1],
     3: lambda image: image[::-1, ::-1],
     4: lambda image: image[::-1],
@@ -107,7 +108,7 @@ def _decode_pillow(file: BufferedIOBase, max_pixels: int) -> tuple[np.ndarray, I
     mode = picture.mode
     image, bits = _pixels(picture, file)
     orientation, info = _metadata(picture, bits, mode)
-    return _UPRIGHT.get(orientation, lambda image: image)(image), info
+    return UPRIGHT.get(orientation, lambda image: image)(image), info
 
 
 def _open(file: BufferedIOBase) -> ImageFile.ImageFile:
@@ -254,7 +255,7 @@ def _metadata(picture: ImageFile.ImageFile, bits: int, mode: str) -> tuple[int, 
     # a picture whose EXIF is damaged is a picture still
     with contextlib.suppress(Exception):
         found = picture.getexif()
-        orientation = found.get(_ORIENTATION, 1)
+        orientation = found.get(ORIENTATION, 1)
         if found:
             exif = _exif_bytes(picture, found)
     dpi = _dpi(picture.info.get("dpi"))
@@ -272,9 +273,9 @@ def _exif_bytes(picture: ImageFile.ImageFile, found: Image.Exif) -> bytes | None
             value = found.get_ifd(tag) if tag in (34665, 34853) else found.get(tag)
             if value:
                 kept[tag] = value
-    elif _ORIENTATION in found:
+    elif ORIENTATION in found:
         kept = found
-        del kept[_ORIENTATION]
+        del kept[ORIENTATION]
     elif "exif" in picture.info:
         block = picture.info["exif"]
         return block if block.startswith(b"Exif\0\0") else b"Exif\0\0" + block

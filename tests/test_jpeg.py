@@ -12,8 +12,16 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 from scipy.fft import dctn
 
-from coordnet.restore._degrade import as_jpeg
-from coordnet.restore._jpeg import bins, blocked, coefficients, flat, pixels, project, read_jpeg
+from coordnet.restore._jpeg import (
+    as_jpeg,
+    bins,
+    blocked,
+    coefficients,
+    flat,
+    pixels,
+    project,
+    read_jpeg,
+)
 from coordnet.restore._jpeg import unrounded as before_rounding
 from coordnet.restore._planes import enlarged, guided, reduced, spread, to_rgb, to_ycc
 from coordnet.restore._screens import FONTS, HELD_OUT_FONTS, screen

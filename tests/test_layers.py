@@ -65,7 +65,8 @@ LAYERS = {
         ["restore", "restore._jpeg", "restore._patches", "restore._planes"],
         ["restore._screens", "restore._stream", "restore._tiles"],
         ["restore._cleaner", "restore._learn"],
-        ["restore._degrade", "restore._dejpeg", "restore._weights"],
+        ["restore._degrade", "restore._weights"],
+        ["restore._dejpeg"],
     ],
     "5 faces": [
         ["_options", "_page", "_plot"],

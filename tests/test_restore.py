@@ -1,7 +1,9 @@
 """The picture-to-picture networks: what they see, tiles that are the whole, resumed training."""
 
+import io
 import itertools
 import logging
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +16,8 @@ from test_jpeg import photo
 from coordnet import FormatError
 from coordnet.restore import _dejpeg, _learn
 from coordnet.restore._cleaner import Cleaner, Crops, cells, cost, seen, uncelled
-from coordnet.restore._degrade import as_jpeg, crops
-from coordnet.restore._jpeg import blocked, coefficients, read_jpeg
+from coordnet.restore._degrade import crops
+from coordnet.restore._jpeg import as_jpeg, blocked, coefficients, read_jpeg
 from coordnet.restore._patches import CELL, PatchMLP, scaled_tanh
 from coordnet.restore._planes import reduced, to_rgb
 from coordnet.restore._stream import Folder, ordered
@@ -313,9 +315,78 @@ def test_files_that_are_no_weights(tmp_path):
 
 def test_the_cost_is_of_rgb():
     net = Cleaner(4, 1, rngs=nnx.Rngs(0))
-    shown = jnp.zeros((1, 12, 12, 20))
+    shown = np.zeros((1, 12, 12, 20), np.float32)
     truth = np.zeros((1, 4, 4, 12), np.float32)
     truth[..., 2::3] = 0.1  # of Cr: R is 1.402 times as far off, G 0.714 times
-    batch = Crops(shown, jnp.zeros((1, 19)), jnp.zeros((1, 2), jnp.int32), truth)
+    batch = Crops(shown, np.zeros((1, 19), np.float32), np.zeros((1, 2), np.int32), truth)
     expected = 0.1 * (1.402 + 0.714136) / 3
     assert float(cost(net, batch)) == pytest.approx(expected, rel=0.02)  # rounded off at 0
+
+
+@pytest.fixture
+def shipping_wild(monkeypatch):
+    monkeypatch.setattr(_dejpeg, "shipped", lambda name, kind: (wild(), None))
+
+
+def jpeg_file(quality=40, **options):
+    file = io.BytesIO()
+    Image.fromarray(photo(40, 56)).save(file, "JPEG", quality=quality, **options)
+    return file.getvalue()
+
+
+def test_files_come_out_upright(shipping_wild):
+    turned = Image.Exif()
+    turned[274] = 6
+    plain = _dejpeg.dejpeg(jpeg_file())
+    found = _dejpeg.dejpeg(jpeg_file(exif=turned))
+    assert plain.shape == (40, 56, 3)
+    assert plain.dtype == np.float32
+    assert np.array_equal(np.rot90(plain, -1), found)
+    assert plain.min() >= 0
+    assert plain.max() <= 1
+
+
+def test_paths_bytes_and_grey(tmp_path, shipping_wild):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(as_jpeg(photo(40, 56)[..., 0], 40))
+    found = _dejpeg.dejpeg(path)
+    assert found.shape == (40, 56, 1)
+    assert np.array_equal(found, _dejpeg.dejpeg(path.read_bytes()))
+
+
+def test_another_quality_is_told_and_frees_the_bins(shipping_wild):
+    data = jpeg_file(90)
+    own, told = _dejpeg.dejpeg(data), _dejpeg.dejpeg(data, quality=90)
+    free = _dejpeg.dejpeg(data, keep_bins=False)
+    assert np.array_equal(told, free)  # the same tables
+    assert not np.array_equal(own, free)
+    assert np.array_equal(_dejpeg.dejpeg(data, strength=0, keep_bins=False), read_plain(data))
+
+
+def read_plain(data):
+    shown = seen(read_jpeg(data))
+    return (to_rgb(shown.planes[..., :3]) / 255).clip(0, 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"strength": -0.1}, "`strength` must be from 0 to 1, got -0.1"),
+        ({"quality": 0}, "`quality` must be a whole number from 1 to 100, got 0"),
+        ({"quality": 101}, "`quality` must be a whole number"),
+    ],
+)
+def test_wrong_options(options, message, unchecked):
+    with pytest.raises(ValueError, match=message):
+        _dejpeg.dejpeg(jpeg_file(), **options)
+
+
+def test_sources_that_are_none(tmp_path, unchecked):
+    picture: Any = np.zeros((3, 3, 3))
+    with pytest.raises(TypeError, match="`source` must be a path or the bytes"):
+        _dejpeg.dejpeg(picture)
+    with pytest.raises(FileNotFoundError):
+        _dejpeg.dejpeg(tmp_path / "none.jpg")
+    (tmp_path / "a.jpg").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match=r"a\.jpg: is not a JPEG file"):
+        _dejpeg.dejpeg(tmp_path / "a.jpg")

@@ -16,9 +16,9 @@ from flax import nnx
 from PIL import Image
 
 from coordnet.restore._cleaner import Cleaner, cost, seen
-from coordnet.restore._degrade import as_jpeg, crops
+from coordnet.restore._degrade import crops
 from coordnet.restore._dejpeg import cleaned
-from coordnet.restore._jpeg import read_jpeg
+from coordnet.restore._jpeg import as_jpeg, read_jpeg
 from coordnet.restore._learn import learn
 from coordnet.restore._planes import to_rgb
 from coordnet.restore._screens import HELD_OUT_FONTS, screen

@@ -54,10 +54,11 @@ def seen(jpeg: Jpeg) -> Seen:
         even &= spread(flat(plane), jpeg.size)
     planes[even] = np.rint(planes[even].clip(0, 255))
     stored = tuple((p.shape[0], p.shape[1]) for p in jpeg.planes)
-    return Seen(planes, _told(jpeg), said, stored, even)
+    return Seen(planes, told_of(jpeg), said, stored, even)
 
 
-def _told(jpeg: Jpeg) -> Float[np.ndarray, " k"]:
+def told_of(jpeg: Jpeg) -> Float[np.ndarray, " k"]:
+    """Return what a network is told of a file."""
     u, v = np.mgrid[:BLOCK, :BLOCK]
     zone = np.minimum((u + v) * _ZONES // (2 * BLOCK - 1), _ZONES - 1)
     found = np.zeros(TOLD, np.float32)
@@ -177,6 +178,7 @@ class Cleaner(nnx.Module):
 
 def cost(net: Cleaner, batch: Crops) -> Float[Array, ""]:
     """Return the mean absolute error of R, G and B, rounded off below a quarter of a level."""
-    off = net(batch.shown, batch.told, batch.corner) - batch.truth
+    shown, told, corner, truth = (jnp.asarray(part) for part in batch)
+    off = net(shown, told, corner) - truth
     rgb = off.reshape(*off.shape[:3], 4, 3) @ RGB_OF_YCC.T
     return jnp.sqrt(jnp.square(rgb) + 1e-6).mean()

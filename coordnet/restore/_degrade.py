@@ -1,14 +1,13 @@
 """Clean pictures to what JPEG leaves of them, as they are met: once or twice, at any quality."""
 
 import io
-from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
 from ._cleaner import PERIOD, Crops, cells, seen
-from ._jpeg import read_jpeg
+from ._jpeg import as_jpeg, read_jpeg
 from ._planes import to_ycc
 from ._screens import screen
 from ._stream import Folder
@@ -20,20 +19,6 @@ _GREY = 0.3
 _TWICE = 0.25
 _SUBSAMPLINGS, _THEIRS = (2, 0, 1), (0.7, 0.2, 0.1)  # 4:2:0, 4:4:4, 4:2:2
 _EVEN = 0.05  # of the chance of a crop does not go by its error
-
-
-def as_jpeg(picture: UInt8[np.ndarray, "h w *c"], quality: int, **options: Any) -> bytes:
-    r"""Compress a picture, or a grey one of shape (h, w), as Pillow does.
-
-    ``subsampling=2`` is 4:2:0. What the original experiment undid, and Twitter did to a picture of
-    higher quality, is ``quality=85, subsampling=2, progressive=True``.
-
-    >>> as_jpeg(np.zeros((8, 8, 3), np.uint8), 85)[:2]
-    b'\xff\xd8'
-    """
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, "JPEG", quality=quality, **options)
-    return file.getvalue()
 
 
 def _source(rng: np.random.Generator, folder: Folder) -> UInt8[np.ndarray, "h w 3"]:

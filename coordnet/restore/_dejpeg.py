@@ -1,6 +1,8 @@
 """JPEG files to pictures without blocks, ringing and washed-out colours."""
 
+import os
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -9,10 +11,12 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Float
 
-from ._cleaner import Cleaner, Seen, cells, uncelled
-from ._jpeg import project
-from ._planes import reduced, spread
+from .._decode import UPRIGHT
+from ._cleaner import Cleaner, Seen, cells, seen, told_of, uncelled
+from ._jpeg import as_jpeg, project, read_jpeg
+from ._planes import reduced, spread, to_rgb
 from ._tiles import tiled
+from ._weights import shipped
 
 SIDE = 128  # cells of a tile: 256 pixels
 
@@ -29,7 +33,7 @@ def cleaned(
     strength: float = 1.0,
     keep_bins: bool = True,
     side: int = SIDE,
-    done: Any = lambda count: None,
+    progress: bool | None = False,
 ) -> Float[np.ndarray, "h w 3"]:
     """Return Y, Cb and Cr, 0 to 255, of a file that the network has seen.
 
@@ -45,7 +49,7 @@ def cleaned(
         found = _said(graph, weights, part, told, jnp.array([corner], jnp.int32))
         return np.asarray(found)
 
-    said = tiled(apply, cells((even - 128) / 255), net.halo, side, done)
+    said = tiled(apply, cells((even - 128) / 255), net.halo, side, progress)
     found = 255 * uncelled(said)[:height, :width] + 128
     plain = shown.planes[..., :3]
     found = plain + np.float32(strength) * (found - plain)
@@ -56,3 +60,59 @@ def cleaned(
             small = reduced(found[..., k], shown.stored[k])
             found[..., k] += spread(project(small, said_of) - small, (height, width))
     return np.where(shown.flat[..., None], plain, found)
+
+
+def dejpeg(
+    source: str | os.PathLike[str] | bytes,
+    *,
+    strength: float = 1.0,
+    keep_bins: bool = True,
+    quality: int | None = None,
+    progress: bool | None = None,
+) -> Float[np.ndarray, "h w c"]:
+    """Read a JPEG file without its blocks, ringing and washed-out colours.
+
+    A small network sees the planes as the file stores them and is told its tables of steps. What it
+    says is moved to where the file's own coefficients say that the picture lay, so that no
+    coefficient of luma or chroma is further off than half a step (``keep_bins``); areas of one
+    colour stay what they are. Grey files give one channel.
+
+    Args:
+        source: A path, or the bytes of a file: grey or colour, baseline or progressive.
+        strength: How much of the change is made: 0 is the decoded picture, 1 all of it.
+        keep_bins: Stay within what the file says.
+        quality: Clean as if the file had this quality, 1 to 100 by libjpeg's tables: of a picture
+            that was saved again, well, after it was saved badly. What the file says is of the
+            second time then, and is not kept.
+        progress: Draw a bar; when missing, in a terminal or notebook, if it takes long.
+
+    Returns:
+        float32 in [0, 1], upright.
+
+    Raises:
+        ValueError: It is no JPEG, is broken, or of a kind that is not read; an option is wrong.
+        OSError: It cannot be read.
+    """
+    if not 0 <= strength <= 1:
+        msg = f"`strength` must be from 0 to 1, got {strength!r}"
+        raise ValueError(msg)
+    if quality is not None and not (isinstance(quality, int) and 1 <= quality <= 100):
+        msg = f"`quality` must be a whole number from 1 to 100, got {quality!r}"
+        raise ValueError(msg)
+    if not isinstance(source, str | os.PathLike | bytes):
+        msg = f"`source` must be a path or the bytes of a JPEG file, got {type(source).__name__}"
+        raise TypeError(msg)
+    data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    name = "the bytes" if isinstance(source, bytes) else os.fspath(source)
+    jpeg = read_jpeg(data, name)
+    shown = seen(jpeg)
+    if quality is not None:
+        theirs = read_jpeg(as_jpeg(np.zeros((8, 8, 3), np.uint8), quality)).tables
+        shown = shown._replace(told=told_of(jpeg._replace(tables=theirs[: len(jpeg.planes)])))
+    net, _ = shipped("dejpeg-small", "dejpeg")
+    found = cleaned(
+        net, shown, strength=strength, keep_bins=keep_bins and quality is None, progress=progress
+    )
+    image = found[..., :1] if len(jpeg.planes) == 1 else to_rgb(found)
+    image = UPRIGHT.get(jpeg.orientation, lambda v: v)(image)
+    return np.ascontiguousarray((image / 255).clip(0, 1))

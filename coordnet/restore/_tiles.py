@@ -5,6 +5,8 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
+from .._progress import counting
+
 Map = Callable[[Float[np.ndarray, "1 h w c"], tuple[int, int]], Float[np.ndarray, "1 h2 w2 k"]]
 
 
@@ -13,7 +15,7 @@ def tiled(
     cells: Float[np.ndarray, "h w c"],
     halo: int,
     side: int,
-    done: Callable[[int], None] = lambda count: None,
+    progress: bool | None = False,
 ) -> Float[np.ndarray, "h w k"]:
     """Return what a network without padding says of a picture that is mirrored at its borders.
 
@@ -23,7 +25,7 @@ def tiled(
         cells: The whole picture.
         halo: Cells that one is seen with, to each side.
         side: Of what is returned of a tile.
-        done: Called with the number of tiles that are done.
+        progress: Draw a bar; None: if the process is interactive and it takes long.
 
     >>> picture = np.arange(35.0).reshape(5, 7, 1)
     >>> mean = lambda x, _: (x[:, :-2, 1:-1] + x[:, 2:, 1:-1]) / 2
@@ -37,7 +39,7 @@ def tiled(
     rows, columns = (_mirrored(s, *pad) for s, pad in zip((h, w), pads, strict=True))
     result: np.ndarray | None = None
     span = side + 2 * halo
-    for number, (i, j) in enumerate(np.ndindex(*many)):
+    for i, j in counting(list(np.ndindex(*many)), progress, "cleaning"):
         y, x = i * side, j * side
         part = cells[np.ix_(rows[y : y + span], columns[x : x + span])]
         said = np.asarray(apply(part[None], (y - halo, x - halo)))[0]
@@ -45,7 +47,6 @@ def tiled(
             result = np.empty((h, w, said.shape[-1]), np.float32)
         inside = result[y : y + side, x : x + side]
         inside[...] = said[: inside.shape[0], : inside.shape[1]]
-        done(number + 1)
     assert result is not None
     return result
 

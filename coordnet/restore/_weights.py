@@ -87,5 +87,5 @@ def read_weights(path: str | os.PathLike[str], kind: str) -> tuple[Any, Any]:
 
 def shipped(name: str, kind: str) -> tuple[Any, Any]:
     """Return a network that comes with the package, and its card."""
-    with as_file(files(__package__) / "weights" / f"{name}.safetensors") as path:
+    with as_file(files("coordnet.restore") / "weights" / f"{name}.safetensors") as path:
         return read_weights(Path(path), kind)
