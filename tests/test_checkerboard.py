@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coordnet import checkerboard as cb
-from coordnet.checkerboard._cells import cell_weights, decoded
+from coordnet._cells import cell_weights, decoded
 
 FEATURES = 16
 ANY: Any = cb  # for what a type checker would refuse

@@ -13,7 +13,7 @@ TESTS = ROOT / "tests"
 # an order in which there can be no cycle.
 LAYERS = {
     "0 arrays to arrays": [
-        ["_area", "_color", "_coords"],
+        ["_area", "_cells", "_color", "_coords"],
         ["_metrics"],
     ],
     "1 the outside world": [
@@ -57,14 +57,14 @@ LAYERS = {
         ["codec._folder", "codec._plugins"],
     ],
     "4 the upsampling laboratory": [
-        ["checkerboard._cells", "checkerboard._measures"],
+        ["checkerboard._measures"],
         ["checkerboard._layers"],
         ["checkerboard"],
     ],
     "4 restoration": [
-        ["restore", "restore._jpeg", "restore._patches", "restore._planes"],
+        ["restore", "restore._jpeg", "restore._patches", "restore._planes", "restore._trunk"],
         ["restore._screens", "restore._stream", "restore._tiles"],
-        ["restore._cleaner", "restore._learn"],
+        ["restore._cleaner", "restore._learn", "restore._upscaler"],
         ["restore._degrade", "restore._weights"],
         ["restore._dejpeg"],
     ],
@@ -93,6 +93,7 @@ TESTED_IN = {
     "__init__": "test_import.py",
     "__main__": "test_cli.py",
     "_caption": "test_video.py",
+    "_cells": "test_checkerboard.py",
     "_commands": "test_cli.py",
     "_commands_codec": "test_cli.py",
     "_demo": "test_cli.py",
@@ -106,7 +107,6 @@ TESTED_IN = {
     "_run": "test_fit.py",
     "_sizes": "test_render.py",
     "_video_encoder": "test_video.py",
-    "checkerboard._cells": "test_checkerboard.py",
     "checkerboard._layers": "test_checkerboard.py",
     "checkerboard._measures": "test_checkerboard.py",
     "codec": "test_compress.py",
@@ -143,6 +143,8 @@ TESTED_IN = {
     "restore._screens": "test_jpeg.py",
     "restore._stream": "test_restore.py",
     "restore._tiles": "test_restore.py",
+    "restore._trunk": "test_restore.py",
+    "restore._upscaler": "test_upscale.py",
     "restore._weights": "test_restore.py",
     "trainers._gradient": "test_trainers.py",
     "trainers._genetic": "test_genetic.py",

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from ._cells import decoded
+from .._cells import decoded
 
 Init = Literal["icnr", "plain"]
 Mode = Literal["nearest", "bilinear"]

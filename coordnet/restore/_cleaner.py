@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ._jpeg import BLOCK, Bins, Jpeg, bins, flat, unrounded
 from ._planes import RGB_OF_YCC, enlarged, guided, spread
+from ._trunk import Trunk, conv
 
 PERIOD = 8  # cells of 2 x 2 pixels after which blocks of chroma repeat (of 4:2:0, 16 pixels)
 _SEEN = 20  # numbers of a cell: 4 pixels of Y, Cb, Cr and of chroma guided by luma
@@ -125,19 +126,10 @@ class Cleaner(nnx.Module):
     """
 
     def __init__(self, width: int = 32, blocks: int = 4, *, rngs: nnx.Rngs):
-        self.blocks = blocks
-        self.halo = 2 * blocks + 2  # cells that a cell is seen with, to each side
-
-        def conv(inputs: int, outputs: int, **options: object) -> nnx.Conv:
-            return nnx.Conv(inputs, outputs, (3, 3), padding="VALID", rngs=rngs, **options)  # type: ignore[arg-type]
-
-        zero = nnx.initializers.zeros
-        self.first = conv(_SEEN, width)
-        self.inner = nnx.List([conv(width, width) for _ in range(2 * blocks)])
-        self.last = conv(width, _SAID + 8, kernel_init=zero)
+        self.trunk = Trunk(_SEEN, width, blocks, TOLD, rngs=rngs)
+        self.last = conv(width, _SAID + 8, rngs, zero=True)
         self.place = nnx.Param(jnp.zeros((PERIOD, PERIOD, width)))
-        self.hear = nnx.Linear(TOLD, 16, rngs=rngs)
-        self.turn = nnx.Linear(16, 2 * width * (2 * blocks + 1), kernel_init=zero, rngs=rngs)
+        self.halo = self.trunk.halo + 1  # cells that one is seen with, to each side
 
     def __call__(
         self,
@@ -152,22 +144,11 @@ class Cleaner(nnx.Module):
             told: Of each file.
             corner: Row and column, in cells, at which each begins in its picture.
         """
-        many = 2 * self.blocks + 1
-        turns = self.turn(nnx.relu(self.hear(told))).reshape(told.shape[0], many, 2, 1, 1, -1)
-
-        def turned(x: Array, k: int) -> Array:
-            return x * (1 + turns[:, k, 0]) + turns[:, k, 1]
-
         h, w = shown.shape[1] - 2, shown.shape[2] - 2
         rows = (corner[:, :1] + 1 + jnp.arange(h)) % PERIOD
         columns = (corner[:, 1:] + 1 + jnp.arange(w)) % PERIOD
         place = self.place[...][rows[:, :, None], columns[:, None]]
-        x = turned(self.first(shown) + place, 0)
-        for k in range(self.blocks):
-            y = nnx.leaky_relu(self.inner[2 * k](nnx.leaky_relu(x, 0.1)), 0.1)
-            y = turned(y, 2 * k + 1)
-            x = x[:, 2:-2, 2:-2] + turned(self.inner[2 * k + 1](y), 2 * k + 2)
-        said = self.last(nnx.leaky_relu(x, 0.1))
+        said = self.last(self.trunk(shown, told, place))
         edge = self.halo
         own = shown[:, edge:-edge, edge:-edge].reshape(*said.shape[:3], 4, 5)
         gate = jax.nn.sigmoid(said[..., _SAID:].reshape(*said.shape[:3], 4, 2))
