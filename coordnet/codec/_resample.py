@@ -1,7 +1,7 @@
 """A decoded picture at any size: its features between the pixels, and the network on them.
 
-Features lie at pixel centres. Between them they are those of Keys' cubic convolution
-(a = -0.5, "Catmull-Rom"), which at a centre is the feature itself; the last 3 x 3 convolution
+Features lie at pixel centres. Between them they are those of Keys' cubic convolution (a = -0.75,
+as in OpenCV and PyTorch), which at a centre is the feature itself; the last 3 x 3 convolution
 looks one native pixel to each side, f(p) = g(p) + sum w_d g(p + d). So the function is defined
 everywhere, and at native size is the decoded picture.
 """
@@ -15,6 +15,8 @@ from jaxtyping import Float, Int, UInt8
 from ._synthesis import MARGIN, UNIT, Features, Synthesis, colours
 
 _POINTS = 2**17  # drawn at once
+# of a cubic's slope at its neighbours: reduced originals came 0.07 dB nearer than with -0.5
+_KEYS = -0.75
 
 #: Returns colours at rows and columns of points, in native pixels from the first one's centre.
 Lattice = Callable[
@@ -132,9 +134,9 @@ def _taps(
     node = np.floor(at).astype(np.int64)
     t = at - node
     weights = [
-        ((-0.5 * t + 1) * t - 0.5) * t,
-        (1.5 * t - 2.5) * t * t + 1,
-        ((-1.5 * t + 2) * t + 0.5) * t,
-        (0.5 * t - 0.5) * t * t,
+        ((_KEYS * t - 2 * _KEYS) * t + _KEYS) * t,
+        ((_KEYS + 2) * t - (_KEYS + 3)) * t * t + 1,
+        ((-(_KEYS + 2) * t + 2 * _KEYS + 3) * t - _KEYS) * t,
+        (_KEYS - _KEYS * t) * t * t,
     ]
     return [node - first + MARGIN + k for k in (-1, 0, 1, 2)], weights
