@@ -203,4 +203,7 @@ def test_a_plan_has_about_six_bits_a_weight():
     form = _plain.planned((512, 768), 3, 11_000)
     assert (form.depth, form.width) == (5, 59)
     assert sum(math.prod(shape) for shape in form.shapes()) == 14_517
-    assert form.omegas == (90.0, 30.0)
+    # of 8 * 11,000 / 6 weights: 20 times the cube root of a seven-hundredth of them
+    assert form.omegas == (55.0, 30.0)
+    # no more than the picture's size asks for: 90 of 768 pixels, however many weights there are
+    assert _plain.planned((512, 768), 3, 100_000).omegas == (90.0, 30.0)
