@@ -218,15 +218,15 @@ def rates(_: Options) -> Section:
     rows: list[Row] = []
 
     def gain(ours: str, peer: str) -> float | None:
-        each, rates = [], set()
+        each, counts = [], set()
         for name in pictures:
             own, other = (rate_distortion.curves(found, codec, name) for codec in (ours, peer))
             if len(own[0]) >= 2 and other[0]:
                 each.append(100 * bd_rate(*own, *other))
-                rates.add(len(own[0]))
+                counts.add(len(own[0]))
         if not each:
             return None
-        of = f"{len(each)} pictures of Kodak, {min(rates)} rates"
+        of = f"{len(each)} pictures of Kodak, {min(counts)} rates"
         rows.append({"what": f"{ours} against {peer}", "picture": of, "BD-rate %": mean(each)})
         return mean(each)
 

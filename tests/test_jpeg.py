@@ -234,3 +234,15 @@ def test_damaged_files_raise_one_error(data):
     with contextlib.suppress(ValueError):  # the one error; what is read has its planes
         found = read_jpeg(bytes(whole))
         assert len(found.planes) == len(found.tables)
+
+
+def test_damaged_exif_is_no_damaged_picture():
+    data = as_jpeg(photo(), 85, exif=b"Exif\0\0II*\0\xff\xff\xff\xffbroken")
+    assert read_jpeg(data).orientation == 1
+
+
+def test_more_pixels_than_pillow_decodes(monkeypatch):
+    data = as_jpeg(photo(), 85)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(ValueError, match=r"big\.jpg: cannot be read as a JPEG"):
+        read_jpeg(data, "big.jpg")

@@ -167,8 +167,10 @@ def test_folders_hold_pictures_out_and_leave_damaged_ones_out(folder, caplog):
         assert not set(found.training) & set(found.validation)
         assert len(found.training) + len(found.validation) == 7
         rng = np.random.default_rng(0)
+        found.training = [*found.training, folder / "short.png"]  # wherever its name put it
         for _ in range(40):
             assert found.any(rng, 264).shape[2] == 3
+    assert sum("short.png" in r.message for r in caplog.records) == 1
     assert sum("broken.png" in r.message for r in caplog.records) == 1
     assert not any("notes.txt" in r.message for r in caplog.records)
 

@@ -5,17 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from PIL import Image
 
-from coordnet.restore._upscaler import TOLD, Pairs, Upscaler, bicubic, cost, told_of
-
-
-@pytest.mark.parametrize("size", [(26, 34), (20, 51), (40, 17), (13, 17), (100, 100)])
-def test_the_base_is_pillows_bicubic(size):
-    picture = np.random.default_rng(0).random((13, 17)).astype(np.float32)
-    theirs = Image.fromarray(picture).resize(size[::-1], Image.Resampling.BICUBIC)
-    ours = bicubic(picture[..., None], size)[..., 0]
-    np.testing.assert_allclose(ours, np.asarray(theirs), atol=1e-6)  # float32
+from coordnet.restore._upscaler import TOLD, Pairs, Upscaler, cost, told_of
 
 
 def test_a_fresh_network_adds_nothing():

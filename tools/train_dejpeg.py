@@ -15,6 +15,7 @@ import numpy as np
 from flax import nnx
 from PIL import Image
 
+from coordnet import psnr
 from coordnet.restore._cleaner import Cleaner, cost, seen
 from coordnet.restore._degrade import crops
 from coordnet.restore._dejpeg import cleaned
@@ -28,10 +29,6 @@ from coordnet.restore._weights import write_weights
 _WATCHED = 4  # pictures of the validation part, and as many drawn screens
 
 
-def _psnr(a: np.ndarray, b: np.ndarray) -> float:
-    return float(-10 * np.log10(np.square(a.astype(np.float64) - b).mean() / 255**2))
-
-
 def gain(net: Cleaner, pictures: list[np.ndarray], quality: int, **options: int) -> float:
     """Return by how many dB pictures come nearer to what they were, in the mean."""
     gains = []
@@ -39,7 +36,7 @@ def gain(net: Cleaner, pictures: list[np.ndarray], quality: int, **options: int)
         shown = seen(read_jpeg(as_jpeg(picture, quality, **options)))
         found = [cleaned(net, shown), shown.planes[..., :3]]
         clean = picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, 2)
-        ours, plain = (_psnr(np.rint(to_rgb(f).clip(0, 255)), clean) for f in found)
+        ours, plain = (psnr(to_rgb(f) / 255, clean / np.float32(255)) for f in found)
         gains.append(ours - plain)
     return float(np.mean(gains))
 

@@ -18,9 +18,6 @@ _SAID = 12  # numbers of a cell that are given back: 4 pixels of Y, Cb, Cr
 _ZONES = 8  # of a table of steps, from low to high frequencies
 TOLD = 2 * _ZONES + 3  # numbers that are told of a file
 
-# Y, Cb, Cr and the two guided planes about the middle, in whole ranges
-_MIDDLE = np.array([128] * 5, np.float32)
-
 
 class Seen(NamedTuple):
     """What a network is shown of a file.

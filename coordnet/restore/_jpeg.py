@@ -1,7 +1,9 @@
 """What a JPEG file stores: planes at their own sizes, tables of steps, bins of coefficients."""
 
+import contextlib
 import io
 import struct
+import warnings
 from typing import Any, NamedTuple
 
 import av
@@ -22,6 +24,7 @@ _ALONE = (0x01, *range(0xD0, 0xDA))  # markers that nothing follows
 # of a step: how far from its bin a coefficient of the truth may lie, for libjpeg transforms in
 # whole numbers (97.4 % of luma at quality 95 lay within the bins themselves)
 _SLACK = 0.05
+_BROKEN = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
 _ROUNDS = 4  # of putting samples back beyond 0 and 255; eight find no more
 _OFF = 1.1  # levels: decoders round in their own ways
 
@@ -50,19 +53,23 @@ def read_jpeg(data: bytes, name: str = "the file") -> Jpeg:
             codes, 12 bits, lossless, CMYK.
     """
     _check_kind(data, name)
+    orientation = 1
     try:
-        with Image.open(io.BytesIO(data), formats=("JPEG",)) as picture:
-            picture.load()  # Pillow is strict: a file that is cut short raises
-            steps = picture.quantization  # type: ignore[attr-defined]
-            layers = picture.layer  # type: ignore[attr-defined]
-            size = picture.size[::-1]
-            orientation = picture.getexif().get(ORIENTATION, 1)
-            mode = picture.mode
-    except (OSError, SyntaxError, ValueError, struct.error) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd but harmless metadata
+            with Image.open(io.BytesIO(data), formats=("JPEG",)) as picture:
+                picture.load()  # Pillow is strict: a file that is cut short raises
+                steps = picture.quantization  # type: ignore[attr-defined]  # a JPEG has it
+                layers = picture.layer  # type: ignore[attr-defined]  # as above
+                size = picture.size[::-1]
+                with contextlib.suppress(Exception):  # with damaged EXIF it is a picture still
+                    orientation = picture.getexif().get(ORIENTATION, 1)
+                mode = picture.mode
+    except _BROKEN as error:
         msg = f"{name}: cannot be read as a JPEG: {error}"
         raise ValueError(msg) from error
     if mode not in ("L", "RGB") or [layer[0] for layer in layers] == [*b"RGB"]:
-        kind = {"CMYK": "CMYK"}.get(mode, "stored as R, G and B")
+        kind = "CMYK" if mode == "CMYK" else "stored as R, G and B"
         msg = (
             f"{name}: is {kind}, where grey and YCbCr are read; convert it to RGB and save it again"
         )
@@ -118,7 +125,7 @@ def _check_kind(data: bytes, name: str) -> None:
             kind = f"of {bits} bits a sample" if marker in _READ else kind
             msg = (
                 f"{name}: is a JPEG {kind}, where 8 bits, baseline or progressive, are read; "
-                "decode it elsewhere and give it as PNG to coordnet upscale at scale 1"
+                "decode it elsewhere and save it as one of those"
             )
             raise ValueError(msg)
         at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")

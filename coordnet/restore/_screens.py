@@ -21,7 +21,7 @@ but what all were when we there can an your which their said if do will each abo
 then she many some so these would other into has more her two like him see time could no make than
 def return import class if else for while None True self print 0 1 2 3 42 100 2016 $9.99 50% 640x480
 File Edit View Help OK Cancel Search Home Settings Reply Like Share Follow @user #topic https://
-""".split()  # noqa: SIM905
+""".split()  # noqa: SIM905  as words, it is read
 
 
 @cache
@@ -57,14 +57,19 @@ def screen(
     return np.asarray(picture)
 
 
+def _colour(values: np.ndarray) -> tuple[int, int, int]:
+    red, green, blue = (int(v) for v in values)
+    return red, green, blue
+
+
 def _shade(rng: np.random.Generator, *, light: bool) -> tuple[int, int, int]:
     if light and rng.random() < 0.6:
         return (255, 255, 255)
     if rng.random() < 0.3:  # saturated
-        return tuple(int(v) for v in rng.choice([0, 32, 128, 224, 255], 3))  # type: ignore[return-value]
+        return _colour(rng.choice([0, 32, 128, 224, 255], 3))
     grey = int(rng.integers(215, 256) if light else rng.integers(0, 90))
     tint = rng.integers(-12, 13, 3)
-    return tuple(int(v) for v in np.clip(grey + tint, 0, 255))  # type: ignore[return-value]
+    return _colour(np.clip(grey + tint, 0, 255))
 
 
 def _ink(rng: np.random.Generator, paper: tuple[int, int, int]) -> tuple[int, int, int]:
@@ -74,7 +79,7 @@ def _ink(rng: np.random.Generator, paper: tuple[int, int, int]) -> tuple[int, in
         return (grey, grey, grey)
     colour = rng.integers(0, 256, 3)
     colour[rng.integers(3)] = 0 if dark else 255
-    return tuple(int(v) for v in colour)  # type: ignore[return-value]
+    return _colour(colour)
 
 
 def _panel(

@@ -74,6 +74,7 @@ class Folder:
         self.validation: Sequence[Path] = [f for f in files if draw[f] < held_out]
         self.training: Sequence[Path] = [f for f in files if draw[f] >= held_out] or files
         self._memory, self._lock = memory, Lock()
+        self._broken: set[Path] = set()
         self._kept: OrderedDict[Path, UInt8[np.ndarray, "h w 3"]] = OrderedDict()
 
     def picture(self, path: Path) -> UInt8[np.ndarray, "h w 3"]:
@@ -108,7 +109,9 @@ class Folder:
             try:
                 picture = self.picture(path)
             except (ValueError, OSError) as error:
-                _log.warning("left out: %s", error)
+                if path not in self._broken:  # one line for each; it is drawn again and again
+                    self._broken.add(path)
+                    _log.warning("left out: %s", error)
                 continue
             short = [max(0, least - side) for side in picture.shape[:2]]
             if any(short):

@@ -26,37 +26,6 @@ def told_of(scale: float, source: float, noise: float) -> Float[np.ndarray, " k"
     return np.array([np.log2(scale) / 3, np.log2(source) / 3, noise], np.float32)
 
 
-def bicubic(
-    picture: Float[np.ndarray, "h w c"], size: tuple[int, int]
-) -> Float[np.ndarray, "h2 w2 c"]:
-    """Enlarge by Keys' cubic convolution with a = -1/2 (1981), as Pillow does; borders go on.
-
-    >>> bicubic(np.ones((2, 3, 1), np.float32), (5, 4)).round(6).min()
-    np.float32(1.0)
-    """
-    for axis, many in enumerate(size):
-        near, weights = cubic_weights(picture.shape[axis], many)
-        taken = picture.take(near, axis)  # the four neighbours stand behind the axis
-        shape = [1] * taken.ndim
-        shape[axis : axis + 2] = near.shape
-        picture = (taken * weights.reshape(shape)).sum(axis + 1)
-    return picture
-
-
-def cubic_weights(few: int, many: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return which four of ``few`` samples each of ``many`` finer ones is made of, and how."""
-    at = (np.arange(many) + 0.5) * few / many - 0.5
-    near = np.floor(at)[:, None] + np.arange(-1, 3)
-    off = np.abs(at[:, None] - near)
-    inner = (1.5 * off - 2.5) * off**2 + 1
-    outer = ((-0.5 * off + 2.5) * off - 4) * off + 2
-    weights = np.where(off <= 1, inner, np.where(off < 2, outer, 0))
-    inside = (near >= 0) & (near < few)  # Pillow's kernel is cut at the border
-    weights = np.where(inside, weights, 0)
-    weights /= weights.sum(1, keepdims=True)
-    return np.clip(near, 0, few - 1).astype(int), weights.astype(np.float32)
-
-
 class Pairs(NamedTuple):
     """A batch to learn from.
 
