@@ -177,6 +177,10 @@ def main() -> None:
     parser.add_argument("--again", action="store_true")
     parser.add_argument("--figure", type=Path)
     options = parser.parse_args()
+    if options.effort == "weights" and (unknown := set(options.rates) - set(_COIN)):
+        parser.error(
+            f"COIN has no network for {min(unknown)}; it has for {', '.join(map(str, _COIN))}"
+        )
     images = cn.images_folder()
     if images is None:
         parser.error("no pictures: name their folder in COORDNET_IMAGES")

@@ -45,6 +45,12 @@ from .codec._decompress import Decoded as Decoded
 from .codec._decompress import decompress as decompress
 from .codec._folder import compress_folder as compress_folder
 from .codec._plugins import register_plugins as register_plugins
+from .restore._dejpeg import dejpeg as dejpeg
+from .restore._train import Stage as Stage
+from .restore._train import train_dejpeg as train_dejpeg
+from .restore._train import train_upscale as train_upscale
+from .restore._upscale import invention_map as invention_map
+from .restore._upscale import upscale as upscale
 from .trainers import adam as adam
 from .trainers import genetic as genetic
 from .trainers import lbfgs as lbfgs

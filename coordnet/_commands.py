@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from ._commands_codec import info_of_compressed, is_compressed, run_compress, run_decompress
+from ._commands_restore import run_dejpeg, run_train, run_upscale
 from ._files import FormatError, check_target
 from ._outcome import Outcome, check_distinct, output_of, written
 
-__all__ = ["run_compress", "run_decompress"]
+__all__ = ["run_compress", "run_decompress", "run_dejpeg", "run_train", "run_upscale"]
 
 
 def run_fit(options: Namespace) -> Outcome:

@@ -26,6 +26,9 @@ def run_compress(options: Namespace) -> Outcome:
     from .codec._compress import compress
     from .codec._decompress import decompress
 
+    if is_compressed(source):
+        msg = f"{source}: is a .cnet file already; `coordnet decompress` makes a picture of it"
+        raise ValueError(msg)
     output = output_of(options, source.stem + ".cnet")
     check_distinct({"the picture": source}, {"-o": output})
     if output.suffix.lower() != ".cnet":
@@ -35,8 +38,10 @@ def run_compress(options: Namespace) -> Outcome:
     if source.suffix.lower() == ".safetensors":
         from ._nets import load
         from ._render import render
+        from .codec._rounded import form_of
 
         net = load(source)
+        form_of(net)  # that a file can hold it, before it is drawn
         image = render(net, progress=False)
     else:
         image, info = read_image(source, info=True, clip=True)
@@ -58,7 +63,7 @@ def _of_folder(options: Namespace, source: Path, asked: dict[str, Any]) -> Outco
     from .codec._folder import compress_folder
 
     if options.output is None:
-        msg = f"{source}: of a folder a folder is made; name it with -o"
+        msg = f"{source}: is a folder; name the folder for its .cnet files with -o"
         raise ValueError(msg)
     files = compress_folder(source, options.output, **asked)
     size = sum(file.stat().st_size for file in files)
@@ -72,6 +77,9 @@ def run_decompress(options: Namespace) -> Outcome:
     from .codec._decompress import decompress
 
     source = Path(options.file)
+    if not is_compressed(source):
+        msg = f"{source}: not a .cnet file"
+        raise FormatError(msg)
     output = output_of(options, source.stem + ".png")
     check_distinct({"the file": source}, {"-o": output})
     found = decompress(source)
@@ -102,9 +110,10 @@ def info_of_compressed(path: Path) -> Outcome:
     data = path.read_bytes()
     try:
         header, found = parts(data)
-    except FormatError as error:
+    except ValueError as error:
+        kind = FormatError if isinstance(error, FormatError) else ValueError
         msg = f"{path}: {error}"
-        raise FormatError(msg) from error
+        raise kind(msg) from error
     channels = header.channels + header.alpha
     bpp = 8 * len(data) / (header.height * header.width)
     line = (

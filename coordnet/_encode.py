@@ -36,10 +36,7 @@ def encode(samples: np.ndarray, kind: str, info: ImageInfo, quality: int) -> byt
     What ``info`` holds and the format can hold is written too. The caller has checked that
     the format can hold the samples.
     """
-    profile = info.icc_profile
-    wanted = b"GRAY" if samples.shape[2] == 1 else b"RGB "
-    if profile is not None and profile[16:20] != wanted:
-        profile = None  # of a CMYK file, say: it does not describe these samples
+    profile = profile_of(info, samples.shape[2])
     if kind == "PNM":
         return encode_pnm(samples)
     if kind == "TIFF":
@@ -59,10 +56,17 @@ def encode(samples: np.ndarray, kind: str, info: ImageInfo, quality: int) -> byt
     return file.getvalue()
 
 
+def profile_of(info: ImageInfo, channels: int) -> bytes | None:
+    """Return the colour profile if it is one of such samples: that of a CMYK file is not."""
+    wanted = b"GRAY" if channels == 1 else b"RGB "
+    profile = info.icc_profile
+    return profile if profile is not None and profile[16:20] == wanted else None
+
+
 def _png16(samples: np.ndarray, info: ImageInfo, profile: bytes | None) -> bytes:
     height, width, channels = samples.shape
     colour_type = {1: 0, 3: 2, 4: 6}[channels]
-    rows = samples.astype(">u2").view(np.uint8).reshape(height, -1)
+    rows = np.ascontiguousarray(samples, ">u2").view(np.uint8).reshape(height, -1)
     filtered = np.empty((height, rows.shape[1] + 1), np.uint8)
     filtered[:, 0] = 1  # each row's filter: bytes are differences to the pixel at the left
     filtered[:, 1:] = rows

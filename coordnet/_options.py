@@ -56,13 +56,38 @@ examples:
   coordnet compress holiday/ -o small/ --quality 50 --effort fast      # again, to go on
 
 Give one of --bpp, --psnr, --max-bytes, --quality. On two cores a picture of 768x512 pixels takes
-half a minute with --effort fast, some minutes by default, most of an hour with --effort best.""",
+half a minute with --effort fast, four minutes by default, up to an hour with --effort best. Samples
+of 16 bits become 8. --psnr inf keeps a picture exactly.
+
+Of a folder, files that are there are passed over, unless they are larger than is asked: remove them
+to have them in another quality. A picture that cannot be read is left out with a warning.""",
     "decompress": """\
 examples:
-  coordnet decompress photo.cnet -o photo.png
+  coordnet decompress photo.cnet -o back.png
   coordnet decompress photo.cnet -o wall.png --height 4000
 
 `coordnet render` draws a part of it; `coordnet info` tells where its bytes go.""",
+    "dejpeg": """\
+examples:
+  coordnet dejpeg bad.jpg -o good.png
+  coordnet dejpeg resaved.jpg -o good.png --quality 20      # it was saved badly before
+
+What the file says of the picture is kept: every coefficient stays within half of its step.""",
+    "upscale": """\
+examples:
+  coordnet upscale photo.jpg 3.5 -o large.png
+  coordnet upscale photo.png --size 4000 -o wall.png --detail 2
+  coordnet upscale old.jpg 1 -o repaired.png --repair 0.5
+  coordnet upscale photo.png 4 --model mine.safetensors      # of `coordnet train upscale`
+
+The detail is invented; the file says in its EXIF by which network, and what that learnt from.""",
+    "train": """\
+examples:
+  coordnet train upscale etchings/ --name etchings --minutes 60 --watch stages/
+  coordnet train dejpeg scans/ --name scans      # then: coordnet dejpeg --model scans.safetensors
+
+Every tenth picture is set aside to verify: --watch writes each of them at every stage as original,
+input and result. Run again, it goes on where it was stopped.""",
     "info": """\
 examples:
   coordnet info photo.cnet
@@ -139,6 +164,9 @@ def _parser() -> argparse.ArgumentParser:
         ("video", "film a fit, a zoom, or a folder of frames", _video_options),
         ("compress", "compress a picture, or a folder of them, to weights", _compress_options),
         ("decompress", "decode a compressed picture, at any size", _decompress_options),
+        ("dejpeg", "remove what JPEG did to a picture", _dejpeg_options),
+        ("upscale", "enlarge a picture, with detail that a network invents", _upscale_options),
+        ("train", "train a network on pictures of your own", _train_options),
         ("info", "tell what a network, a checkpoint or a picture is", _info_options),
         ("art", "draw pictures from unfitted random networks", _art_options),
         ("demo", "see all of it on a portrait, in less than a minute", _demo_options),
@@ -230,7 +258,7 @@ def _output_option(parser: argparse.ArgumentParser, what: str, missing: str) -> 
 
 
 def _render_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("network", metavar="NET", help="a saved network")
+    parser.add_argument("network", metavar="NET", help="a saved network, or a .cnet file")
     _output_option(parser, "FILE", "the network's name with .png, here")
     _drawn_size_options(parser)
     parser.add_argument(
@@ -240,7 +268,9 @@ def _render_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _video_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", metavar="SOURCE", help="a picture, a network, or a folder")
+    parser.add_argument(
+        "source", metavar="SOURCE", help="a picture, a network, a .cnet file, or a folder"
+    )
     _output_option(parser, "FILE", "the source's name with .mp4, here")
     film = parser.add_argument_group("the film")
     film.add_argument("--size", type=_size_or_height, metavar="WxH|H", help="in pixels")
@@ -280,6 +310,66 @@ def _decompress_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE.cnet", help="a compressed picture")
     _output_option(parser, "FILE", "the file's name with .png, here")
     _drawn_size_options(parser)
+
+
+def _dejpeg_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE.jpg", help="a JPEG file, grey or colour")
+    _output_option(parser, "FILE", "the file's name with .png, here")
+    parser.add_argument(
+        "--model", default="small", metavar="NAME|FILE",
+        help="small, or weights of `coordnet train dejpeg` (small)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--strength", type=float, default=1.0, metavar="S", help="of the change, 0 to 1 (1)"
+    )
+    parser.add_argument(
+        "--quality", type=int, metavar="Q", help="clean as if it had this quality, 1 to 100"
+    )
+    parser.add_argument(
+        "--free", action="store_true", help="do not keep within what the file says of the picture"
+    )
+
+
+def _upscale_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("picture", metavar="PICTURE", help="a file of any common kind")
+    parser.add_argument(
+        "scale", type=float, nargs="?", metavar="SCALE", help="how many times larger, 1 to 30"
+    )
+    _output_option(parser, "FILE", "the picture's name with -large.png, here")
+    parser.add_argument(
+        "--size", type=_size_or_height, metavar="WxH|H", help="instead of SCALE, in pixels"
+    )
+    parser.add_argument(
+        "--model", default="photos", metavar="NAME|FILE",
+        help="photos, or weights of `coordnet train upscale` (photos)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--detail", type=float, default=1.0, metavar="D", help="how coarse, 1 (strokes) to 4 (1)"
+    )
+    parser.add_argument(
+        "--consistency", type=float, default=1.0, metavar="C",
+        help="how far the result, reduced, is the picture, 0 to 1 (1)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--repair", type=float, metavar="R",
+        help="how damaged it is, 0 to 1 (missing: what a JPEG file says, else 0)",
+    )  # fmt: skip
+
+
+def _train_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "kind", metavar="dejpeg|upscale", choices=("dejpeg", "upscale"),
+        help="what to train: upscale for --minutes, dejpeg in closed form, in half a minute",
+    )  # fmt: skip
+    parser.add_argument("folder", metavar="FOLDER", help="pictures; subfolders are searched too")
+    parser.add_argument("--name", required=True, metavar="NAME", help="what the bias is called")
+    _output_option(parser, "FILE.safetensors", "NAME.safetensors, here")
+    parser.add_argument(
+        "--minutes", type=float, default=60, metavar="M", help="of training, of upscale (60)"
+    )
+    parser.add_argument("--watch", metavar="FOLDER", help="write the verification pictures here")
+    parser.add_argument("--note", metavar="TEXT", help="for the card: licences, where from")
+    parser.add_argument("--seed", type=_seed, default=0, metavar="N", help="of all randomness (0)")
 
 
 def _drawn_size_options(parser: argparse.ArgumentParser) -> None:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from ._coords import Window, frame
 from ._nets import Spec, noted
 
+MOST_PIXELS = 2**30  # of a picture: 12 GB in colour
 MOST_SIDE = 2**20  # pixels; beyond, float32 coordinates no longer tell pixels apart
 
 
@@ -94,6 +95,12 @@ def drawn_size(
         msg = (
             "`size` must be a height or (height, width), whole numbers from 1 to "
             f"{MOST_SIDE:,}, got {result}"
+        )
+        raise ValueError(msg)
+    if result[0] * result[1] > MOST_PIXELS:
+        msg = (
+            f"{result[1]}x{result[0]} are {result[0] * result[1]:,} pixels, more than the "
+            f"{MOST_PIXELS:,} that are drawn at once; draw parts of it with `window`"
         )
         raise ValueError(msg)
     return int(result[0]), int(result[1])

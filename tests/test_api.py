@@ -35,6 +35,8 @@ BY_PLACE = {
     ("film_fit", "net"),
     ("render", "size"),  # render(net, 4000)
     ("demo", "folder"),  # demo("out")
+    ("upscale", "scale"),  # upscale(image, 3.5)
+    ("invention_map", "scale"),
     ("adam", "rate"),  # adam(1e-3)
     ("rprop", "size"),  # rprop(0.1)
     ("muon", "rate"),  # muon(0.02)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coordnet import checkerboard as cb
-from coordnet._cells import cell_weights, decoded
+from coordnet._cells import axis_at, decoded, lattice_at
 
 FEATURES = 16
 ANY: Any = cb  # for what a type checker would refuse
@@ -205,7 +205,7 @@ def test_reflected_borders_are_not_dark():
 # --- cells -------------------------------------------------------------------------------------
 @given(st.integers(1, 9), st.integers(1, 40), st.booleans())
 def test_weights_of_the_first_wave_are_a_partition_of_unity(cells, points, blend):
-    near, weights = cell_weights(cells, points, 3, blend=blend)
+    near, weights = axis_at(lattice_at(cells, points), cells, 3, blend=blend)
     np.testing.assert_allclose(weights[..., 0].sum(1), 1)
     assert near.min() >= 0
     assert near.max() < cells

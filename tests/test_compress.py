@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from coordnet.codec._container import Chunk, Header, pack, unpack
 from coordnet.codec._parts import parts
 from coordnet.codec._pyramid import shapes
 
+PROFILE = b"profile of 16 bt" + b"RGB " + bytes(40)  # where it says of what it is
 EXIF = b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0"  # a TIFF header, and a directory of nothing
 
 
@@ -169,6 +171,10 @@ def test_a_bright_picture_does_not_collapse(monkeypatch):
         ({"effort": ["fast"]}, "`effort` must be one of"),
         ({"bpp": 1e308}, "`bpp` must be bits"),
         ({"bpp": True}, "`bpp` must be bits"),
+        ({"psnr": True}, "`psnr` must be in dB"),
+        ({"psnr": float("nan")}, "`psnr` must be in dB"),
+        ({"quality": True}, "`quality` must be from 0 to 100"),
+        ({"max_bytes": True}, "`max_bytes` must be a whole number"),
         ({"seed": -1}, "`seed` must be a whole number"),
         ({"max_bytes": 10}, "allows 10 bytes; the smallest file takes [0-9]+"),
     ],
@@ -191,17 +197,70 @@ def test_the_smallest_size_that_is_named_can_be_met():
 
 
 def test_profile_and_exif_are_kept(tmp_path):
-    info = cn.ImageInfo(8, "RGB", icc_profile=b"profile" * 30, exif=EXIF)
+    info = cn.ImageInfo(8, "RGB", icc_profile=PROFILE, exif=EXIF)
     found = cn.decompress(compressed(photograph(64, 64), bpp=1, info=info)).info
     assert (found.icc_profile, found.exif) == (info.icc_profile, info.exif)
     with pytest.raises(ValueError, match="colour profile of 5,000,000 bytes"):
-        compressed(photograph(8, 8), info=cn.ImageInfo(8, "RGB", icc_profile=b"x" * 5_000_000))
+        compressed(
+            photograph(8, 8), info=cn.ImageInfo(8, "RGB", icc_profile=PROFILE.ljust(5_000_000))
+        )
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_what_does_not_describe_the_samples_is_not_kept():
+    """A profile of CMYK, an EXIF block as Pillow's WebP has it, and what is no bytes at all."""
+    inks = PROFILE[:16] + b"CMYK" + PROFILE[20:]
+    info = cn.ImageInfo(8, "CMYK", icc_profile=inks, exif=EXIF[6:])
+    found = cn.decompress(compressed(photograph(8, 8), info=info)).info
+    assert (found.icc_profile, found.exif) == (None, EXIF)
+    wrong: Any = "no bytes"
+    for broken in (cn.ImageInfo(8, "RGB", exif=wrong), cn.ImageInfo(8, "RGB", icc_profile=wrong)):
+        with pytest.raises(TypeError, match=r"`info\.(exif|icc_profile)` must be bytes, got "):
+            compressed(photograph(8, 8), info=broken)
+
+
+@pytest.mark.parametrize("psnr", [60, float("inf")])
+def test_from_60_db_on_a_picture_is_exact(psnr):
+    image = photograph()
+    blob = compressed(image, psnr=psnr)
+    assert kinds(blob) == "L"
+    assert cn.psnr(cn.decompress(blob).image, np.rint(image * 255) / np.float32(255)) == np.inf
+
+
+def test_a_psnr_out_of_reach_ends_soon(monkeypatch):
+    """The finest grids have one channel: noise in colour is more than a pyramid holds."""
+    rounds = []
+    more = _fitting._more
+    monkeypatch.setattr(_fitting, "_more", lambda *a: rounds.append(more(*a)))
+    noise = np.random.default_rng(0).random((24, 24, 3), np.float32)
+    blob = compressed(noise, psnr=45)
+    assert kinds(blob) == "L"
+    assert len(rounds) < _fitting._ROUNDS
+
+
+def test_what_is_far_from_a_picture_is_refused():
+    with pytest.raises(ValueError, match=r"must be in \[0, 1\], got values from 0 to 255"):
+        compressed(np.linspace(0, 255, 48, dtype=np.float32).reshape(4, 4, 3))
+    with pytest.raises(ValueError, match=r"side of 16,777,217 pixels; a file has 16,777,216"):
+        compressed(np.zeros((1, 2**24 + 1, 1), np.float32))
+
+
+def test_the_lowest_rates_keep_the_colours(monkeypatch):
+    """Three hundredths of a bit a pixel: the networks of the highest prices."""
+    monkeypatch.setitem(_compress.EFFORTS, "fast", (300, 6))
+    image = cn.sample_image()[:256, :256]
+    blob = compressed(image, max_bytes=230)
+    assert kinds(blob) == "P"
+    assert unpack(blob)[1][0].body[0] % 128 in (7, 8)
+    # 16.0 dB when this was written; 13.3 with the networks for three times the rate, and 10.8 in
+    # an even colour
+    assert cn.psnr(cn.decompress(blob).image, image) > 15
 
 
 def test_a_profile_leaves_less_for_the_picture():
     image = photograph(64, 64, 4)
     image[..., 3] = np.hypot(*np.indices((64, 64))) > 40  # takes more bytes than the picture may
-    info = cn.ImageInfo(8, "RGBA", icc_profile=np.random.default_rng(0).bytes(3000))
+    info = cn.ImageInfo(8, "RGBA", icc_profile=PROFILE + np.random.default_rng(0).bytes(3000))
     with pytest.raises(ValueError, match="of them colour profile and EXIF") as error:
         compressed(image, max_bytes=3000, info=info)
     least = int(str(error.value).split("takes ")[1].split()[0].strip(",").replace(",", ""))
@@ -235,7 +294,7 @@ def files():
     """A file of each kind."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(_compress.EFFORTS, "fast", (24, 1))
-        info = cn.ImageInfo(8, "RGB", icc_profile=b"profile" * 9, exif=EXIF)
+        info = cn.ImageInfo(8, "RGB", icc_profile=PROFILE, exif=EXIF)
         return [
             compressed(photograph(40, 52), bpp=1.0, info=info),
             compressed(photograph(40, 52, 4), bpp=1.5),
@@ -337,6 +396,8 @@ def test_no_small_file_takes_much_memory(kind, tmp_path):
     path.write_bytes(pack(header._replace(height=1, width=2**24), [Chunk("P", b"\x05")]))
     with pytest.raises(FormatError, match=r"a\.cnet: .*(too long for so thin|make no picture)"):
         cn.decompress(path)
+    with pytest.raises(FormatError, match=r"too long for so thin|make no picture"):
+        parts(path.read_bytes())
 
 
 def test_what_is_too_thin_is_kept_exactly(monkeypatch):
@@ -397,10 +458,10 @@ def test_pillow_and_imageio_read_and_write(files, tmp_path):
         assert (found.reshape(expected.shape) == expected).all()
         assert (imageio.imread(path).reshape(expected.shape) == expected).all()
     with Image.open(io.BytesIO(files[0])) as image:
-        assert image.info["icc_profile"] == b"profile" * 9
+        assert image.info["icc_profile"] == PROFILE
         image.save(tmp_path / "b.cnet", max_bytes=3000, effort="fast")
     assert (tmp_path / "b.cnet").stat().st_size <= 3000
-    assert cn.decompress(tmp_path / "b.cnet").info.icc_profile == b"profile" * 9
+    assert cn.decompress(tmp_path / "b.cnet").info.icc_profile == PROFILE
     (tmp_path / "c.cnet").write_bytes(files[0][:50])
     with pytest.raises(OSError, match="cannot identify"):
         Image.open(tmp_path / "c.cnet")
@@ -455,6 +516,11 @@ def test_a_folder_goes_on_where_it_was(tmp_path):
         assert not cn.compress_folder(source, tmp_path / "none", effort="fast", max_bytes=3)
     with pytest.raises(ValueError, match="`bpp` must be"):
         cn.compress_folder(source, tmp_path / "none", bpp=-1)
+    with pytest.raises(TypeError, match="bbp"):  # though all is done
+        cn.compress_folder(source, target, effort="fast", bbp=3)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"empty: holds no picture \(\.avif"):
+        cn.compress_folder(tmp_path / "empty", target)
     cn.write_image(source / "a.jpg", photograph(20, 20))
     with pytest.raises(ValueError, match=r"would both become a\.cnet"):
         cn.compress_folder(source, target)

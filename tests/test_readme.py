@@ -17,7 +17,7 @@ def test_blocks_run(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(cn, "sample_image", lambda: small, raising=False)
     monkeypatch.setitem(_compress.EFFORTS, "fast", (40, 1))
     blocks = re.findall(r"```python\n(.*?)```", _README, re.DOTALL)
-    assert len(blocks) == 7
+    assert len(blocks) == 8
     names: dict[str, object] = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)
@@ -28,6 +28,7 @@ def test_blocks_run(tmp_path, monkeypatch, capsys):
     written = {path.name for path in tmp_path.iterdir()}
     assert written == {
         "large.png", "face.png", "portrait.safetensors", "learning.mp4", "small-large.png",
+        "small.jpg",
     }  # fmt: skip
     assert cn.read_image("large.png").shape == (300, 256, 3)
     assert cn.read_image("small-large.png").shape == (450, 384, 3)

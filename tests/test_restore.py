@@ -327,7 +327,7 @@ def test_the_cost_is_of_rgb():
 
 @pytest.fixture
 def shipping_wild(monkeypatch):
-    monkeypatch.setattr(_dejpeg, "shipped", lambda name, kind: (wild(), None))
+    monkeypatch.setattr(_dejpeg, "chosen", lambda *of: (wild(), None))
 
 
 def jpeg_file(quality=40, **options):

@@ -179,9 +179,12 @@ def main() -> None:
     pictures = (read_image(p).transpose(2, 0, 1) for p in sorted(options.folder.glob("*.png")))
     # grey ones too
     images = [np.array(np.broadcast_to(p, (3, *p.shape[1:])))[:3] for p in pictures]
-    options.work.mkdir(exist_ok=True)
+    options.work.mkdir(parents=True, exist_ok=True)
+    if not images or min(min(image.shape[1:]) for image in images) < SIDE:
+        parser.error(f"{options.folder}: PNG pictures of {SIDE} pixels a side and more are needed")
     middle = _models.PRICES.index(1e-3)
-    order = [middle, *range(middle + 1, 6), *reversed(range(middle)), 6]
+    # each from its neighbour: towards higher prices, then towards lower ones
+    order = [middle, *range(middle + 1, 6), 7, 8, *reversed(range(middle)), 6]
     kept: dict[int, Any] = {}
     latents: dict[int, list[_grids.Grids]] = {}
     analysis_path = options.work / "analysis.npz"
@@ -202,14 +205,16 @@ def main() -> None:
             )
             np.savez(analysis_path, **_models.flattened(analysis))
         else:
-            near = {6: 0}.get(k, k - 1 if k > middle else k + 1)
+            near = {6: 0, 7: 5}.get(k, k - 1 if k > middle else k + 1)
             factor = (price / _models.PRICES[near]) ** 0.5
             kept[k] = _models.scaled(kept[near], factor, finest)
             latents[k] = []
             if k != 6:  # which is so near to exact samples that nothing is to be learnt
                 latents[k] = rescaled(latents[near], factor, finest)
                 kept[k] = latent_stage(latents[k], kept[k], price, OTHER_STEPS, AGAIN)
-        path.write_bytes(pickle.dumps((kept[k], latents[k])))
+        partial_path = path.with_suffix(".partial")
+        partial_path.write_bytes(pickle.dumps((kept[k], latents[k])))
+        partial_path.replace(path)
     whole = {
         f"{k}.{name}": _narrow(value)
         for k in sorted(kept)

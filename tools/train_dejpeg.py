@@ -73,7 +73,7 @@ def main() -> None:
     net = learn(
         net, partial(crops, folder=folder, seed=options.seed, halo=net.halo), cost,
         minutes=options.minutes, checkpoint=options.work / "dejpeg.checkpoint",
-        belongs={"network": str(form), "seed": str(options.seed)}, watch=watch, every=300,
+        belongs={"network": str(form), "seed": str(options.seed)}, watch=watch, every=900,
     )  # fmt: skip
     card = {
         "pictures": len(folder.training),

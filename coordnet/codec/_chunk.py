@@ -12,7 +12,7 @@ from . import _laplace
 from ._container import Reader
 from ._entropy import walk
 from ._models import FINEST, PRICES, decoders, kept
-from ._pyramid import LEVELS, shapes
+from ._pyramid import LEVELS, is_too_thin, shapes
 
 #: Tensors that a picture may have of its own, in the order of the file. Hidden layers of the
 #: entropy network, six sevenths of all weights, would gain more, and cost more than that; taps gain
@@ -199,6 +199,11 @@ def unpacked(body: bytes, height: int, width: int) -> Pyramid:
     Raises:
         FormatError: The bytes are no such chunk of a picture of that size.
     """
+    if is_too_thin(height, width):
+        msg = (
+            f"the .cnet file declares a pyramid of {height} x {width} pixels: too long for so thin"
+        )
+        raise FormatError(msg)
     reader = Reader(body, "pyramid of the .cnet file")
     first = reader.byte()
     model = first % _CHANGED

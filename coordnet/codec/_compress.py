@@ -11,6 +11,7 @@ from jaxtyping import Float, UInt8
 from .._cache import keep_compiled
 from .._color import check_image, to_uint8
 from .._decode import ImageInfo
+from .._encode import profile_of
 from .._images import read_image
 from .._nets import CoordNet, check_seed
 from .._progress import progress_bar
@@ -24,9 +25,10 @@ from ._mlp import Form
 from ._mlp import nothing as nothing_mlp
 from ._mlp import packed as packed_mlp
 from ._plain import fitted as fit_plain
-from ._plain import form_of, kept_network, planned
+from ._plain import planned
 from ._pyramid import is_too_thin
 from ._rate import Target, UnreachableError, expected_bytes, psnr_of
+from ._rounded import form_of, kept_network
 
 Kind = Literal["pyramid", "weights"]
 Effort = Literal["fast", "default", "best"]
@@ -41,6 +43,10 @@ _NEAR = 40.0  # dB: what is lost of a network's own picture, when nothing is ask
 _QUALITY = 60  # of 100, when nothing is asked for
 _SMALL = 200  # bytes: no pyramid of a picture that takes so few is worth its time
 _LIKELY = 0.8  # of what a pyramid is expected to take, which may be a fifth off
+_EXIF = b"Exif\0\0"  # that an EXIF block begins with
+_MOST_SIDE = 2**24  # pixels, that a file can say
+_EXACT = 60.0  # dB, from which a picture is kept exactly: one sample in fifteen is a level off
+_OFF = 1.0  # beyond 0 to 1: what overshoots less is clipped, what goes further is no picture
 _SMALL_ALPHA = 0.1  # of the file: an alpha that takes no more is kept exactly
 
 
@@ -73,23 +79,24 @@ def compress(
 
     ``kind="weights"`` is the older idea (COIN, Dupont et al. 2021): a network of sines from
     ``(x, y)`` to the colours, as large as the bytes allow, its weights rounded while they learn.
-    At 0.3 bits a pixel it is some 2 dB behind the pyramid. A network of one's own, such as
-    ``fit`` makes, may stand for ``image``: the file holds its weights, rounded to what they are
-    worth; ``kind``, ``effort``, ``seed`` and ``progress`` mean nothing then.
+    At 0.3 bits a pixel it is some 2 dB behind the pyramid, below 0.02 ahead of it. A network of
+    one's own, such as ``fit`` makes, may stand for ``image``: the file holds its weights, rounded
+    to what they are worth; ``kind``, ``effort``, ``seed`` and ``progress`` mean nothing then.
 
     Args:
         image: ``(h, w, c)`` in [0, 1], rounded to 8 bits first, or the path of a picture. Or a
             network without encoding, of tanh, sigmoid, scaled_tanh, relu or sine.
         kind: ``"pyramid"`` or ``"weights"``; the latter takes ``bpp`` or ``max_bytes``.
         bpp: Bits of the file for each pixel: never more, and at most 3 % or 24 bytes less unless
-            the picture is exact before.
+            the picture is exact before, or a pyramid has no use for more (small or noisy ones).
         psnr: dB over all samples: never less, and at most 0.05 more unless the picture is
-            exact in fewer bytes. Of a network, against its own picture, and at most 0.5 more: 40
-            when nothing is asked.
+            exact in fewer bytes, which it is from 60 dB on (infinity asks for it), or no pyramid
+            comes so near. Of a network, against its own picture: the smallest file of it that is
+            found, 40 when nothing is asked.
         max_bytes: Of the file, as with ``bpp``.
         quality: From 0 to 100; 60 when nothing is asked for.
         effort: How many steps: on two cores, a 768x512 picture takes about half a minute with
-            ``"fast"``, some minutes with ``"default"``, and half an hour with ``"best"``.
+            ``"fast"``, some four minutes with ``"default"``, and up to an hour with ``"best"``.
         seed: Of the noise that the fit learns through. Same seed, same machine, same bytes.
         info: Colour profile and EXIF to keep; a picture's own where ``image`` is a path.
         progress: Show a progress bar; when missing, where somebody watches.
@@ -126,11 +133,14 @@ def compress(
     if isinstance(image, str | os.PathLike):
         image, found = read_image(image, info=True, clip=True)
         info = info or found
-    samples = to_uint8(check_image(image))
+    samples = _samples(image)
     most = most_bytes(samples.shape[:2], bpp, max_bytes)
     file = _File(samples, info)
     if kind == "weights":
         return _weights(file, samples, most, effort, seed, progress)
+    if max(samples.shape[:2]) > _MOST_SIDE:
+        msg = f"`image` has a side of {max(samples.shape[:2]):,} pixels; a file has {_MOST_SIDE:,}"
+        raise ValueError(msg)
     kept = Chunk("L", _lossless.encode(samples))
     exact = file.whole([kept])
     target = _target(most, psnr, quality)
@@ -138,7 +148,9 @@ def compress(
         if len(exact) <= most:
             return exact
         file.check(most, len(exact))
-    elif len(kept.body) <= max(_SMALL, _LIKELY * expected_bytes(file.planes, target)):
+    elif (target.psnr or 0) >= _EXACT or len(kept.body) <= max(
+        _SMALL, _LIKELY * expected_bytes(file.planes, target)
+    ):
         return exact
     if is_too_thin(*samples.shape[:2]):
         if most is None:
@@ -155,6 +167,16 @@ def compress(
     return min(fitted, exact, key=len) if most is None else fitted
 
 
+def _samples(image: Any) -> UInt8[np.ndarray, "h w c"]:
+    """Round a picture to 8 bits, or say that it is none."""
+    found = check_image(image)
+    low, high = float(found.min()), float(found.max())
+    if low < -_OFF or high > 1 + _OFF:
+        msg = f"`image` must be in [0, 1], got values from {low:g} to {high:g}"
+        raise ValueError(msg)
+    return to_uint8(found)
+
+
 def _of_network(
     net: CoordNet, bpp: Any, psnr: Any, max_bytes: Any, quality: Any, info: ImageInfo | None
 ) -> bytes:
@@ -168,7 +190,7 @@ def _of_network(
     most = most_bytes((height, width), bpp, max_bytes)
     asked = _NEAR if psnr is None else _checked_psnr(psnr)
     header = Header(height, width, min(form.channels, 3), form.channels == 4)
-    beside = _metadata(info)
+    beside = _metadata(info, form.channels)
     spent = _spent(header, beside, most)
     if most is not None and most < _least(form, spent):
         raise _unreachable(most, _least(form, spent), beside)
@@ -226,7 +248,7 @@ class _File:
         colours = samples[..., : self.header.channels]
         self.planes = [np.broadcast_to(colours, (height, width, 3))]
         self.kinds = ["P"]
-        self.beside = _metadata(info)
+        self.beside = _metadata(info, channels)
         if self.header.alpha:
             alpha = samples[..., 3:]
             self.planes.append(np.broadcast_to(alpha, (height, width, 3)))
@@ -280,7 +302,8 @@ def most_bytes(size: tuple[int, ...], bpp: Any, max_bytes: Any) -> int | None:
             msg = f"`bpp` must be bits for each pixel, above 0, got {bpp!r}"
             raise ValueError(msg)
         return int(float(bpp) * size[0] * size[1] / 8)
-    if max_bytes is not None and not (isinstance(max_bytes, Integral) and int(max_bytes) > 0):
+    whole = isinstance(max_bytes, Integral) and not isinstance(max_bytes, bool)
+    if max_bytes is not None and not (whole and int(max_bytes) > 0):
         msg = f"`max_bytes` must be a whole number above 0, got {max_bytes!r}"
         raise ValueError(msg)
     return None if max_bytes is None else int(max_bytes)
@@ -292,7 +315,7 @@ def _target(most: int | None, psnr: Any, quality: Any) -> Target:
     if psnr is not None:
         return Target(psnr=_checked_psnr(psnr))
     quality = _QUALITY if quality is None else quality
-    if not (isinstance(quality, Real) and 0 <= float(quality) <= 100):
+    if isinstance(quality, bool) or not (isinstance(quality, Real) and 0 <= float(quality) <= 100):
         msg = f"`quality` must be from 0 to 100, got {quality!r}"
         raise ValueError(msg)
     # from 0.05, about 0.05 bits a pixel of a photograph, to 5e-5, about 3
@@ -300,16 +323,23 @@ def _target(most: int | None, psnr: Any, quality: Any) -> Target:
 
 
 def _checked_psnr(psnr: Any) -> float:
-    if not (isinstance(psnr, Real) and 0 < float(psnr) < float("inf")):
+    if isinstance(psnr, bool) or not (isinstance(psnr, Real) and float(psnr) > 0):
         msg = f"`psnr` must be in dB, above 0, got {psnr!r}"
         raise ValueError(msg)
     return float(psnr)
 
 
-def _metadata(info: ImageInfo | None) -> list[Chunk]:
+def _metadata(info: ImageInfo | None, channels: int) -> list[Chunk]:
     if info is None:
         return []
-    found = [("i", info.icc_profile, "colour profile"), ("x", info.exif, "EXIF block")]
+    for name in ("icc_profile", "exif"):
+        if not isinstance(value := getattr(info, name), bytes | None):
+            msg = f"`info.{name}` must be bytes, got {type(value).__name__}"
+            raise TypeError(msg)
+    exif = info.exif
+    if exif and not exif.startswith(_EXIF):  # as some formats of Pillow's have it
+        exif = _EXIF + exif
+    found = [("i", profile_of(info, channels), "colour profile"), ("x", exif, "EXIF block")]
     for _, data, what in found:
         if data and len(data) > MOST_METADATA:
             msg = f"`info` has a {what} of {len(data):,} bytes; a file holds {MOST_METADATA:,}"

@@ -123,7 +123,7 @@ def unpack(data: bytes, *, max_pixels: int | None = None) -> tuple[Header, list[
         raise FormatError(msg)
     check = int.from_bytes(reader.take(4), "little")
     if zlib.crc32(reader.data[reader.at :]) != check:
-        msg = "the .cnet file is damaged: its checksum is another"
+        msg = "the .cnet file is damaged: cut short, or changed (its checksum is another)"
         raise FormatError(msg)
     height, width = reader.varint(2**24), reader.varint(2**24)
     flags = reader.byte()

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -17,6 +18,7 @@ from ._grids import CORE, Grids
 from ._latents import Nets, compiled, cost, make_pass, nets, pace
 from ._pyramid import LEVELS, shapes
 from ._rate import (
+    LEAST_PRICE,
     Price,
     Target,
     answered,
@@ -44,6 +46,7 @@ _ROUNDS = 12  # of further steps, until the target is near
 _END = 0.06  # of the steps, in each of these rounds
 _LEAST_PASSES = 10  # in each of them
 _AGAIN = 0.5  # where the pace of them begins: later, latents hardly move
+_FINE = 1.5  # times the least price: passes at it bring nothing more
 _AIM = 0.985  # of a size: the middle of what is near enough
 _FULL = 0.99  # of a size: what rounding comes to, which is dear
 _ALL = 1e9  # a price of rounding at which all latents are what is expected
@@ -143,7 +146,8 @@ def fit(
         bar: Told of the steps.
     """
     price = Price(first_price(planes, target))
-    model = _models.nearest(price.now)
+    near = partial(_models.nearest, pixels=planes[0][..., 0].size)
+    model = near(price.now)
     # differences of networks pay where they are a small part of the file
     expected = target.size or expected_bytes(planes, target)
     rounding = None
@@ -159,9 +163,9 @@ def fit(
                     _settle_nets(part, price.felt)
             rounding = _come_to(parts, target, price, steps, seed)
             price = Price(price.felt)
-            if rounding is not None or model == _models.nearest(price.now):
+            if rounding is not None or model == near(price.now):
                 break
-        model = _models.nearest(price.now)  # the picture is another than was thought: begin anew
+        model = near(price.now)  # the picture is another than was thought: begin anew
         price = Price(price.now)
     if rounding is None and target.size is not None:
         sizes = [plane.shape[:2] for plane in planes]
@@ -206,9 +210,9 @@ def _fitted(
             bar.look(psnr)
             wanted = controlled(price.felt, target, size / _AIM, psnr)
             if first and not last:
-                ratio = wanted / _models.PRICES[parts[0].model]
-                other = _models.nearest(wanted) != parts[0].model
-                if other and not 1 / _FAR < ratio < _FAR:
+                own, pixels = parts[0].model, parts[0].samples[..., 0].size
+                near = 1 / _FAR < wanted / _models.PRICES[own] < _FAR
+                if not near and _models.nearest(wanted, pixels) != own:
                     price.now = wanted
                     return False
             rates = sum(pace(d, 1.0).rate for d in np.arange(at, steps, windows) / steps)
@@ -308,6 +312,8 @@ def _come_to(
     for k in range(_ROUNDS):
         if least <= found <= most:
             return 0.0
+        if found < least and price.felt < _FINE * LEAST_PRICE:
+            break  # a pyramid has no use for more: of noise in colour its finest grids hold a part
         # a little rounding towards what is expected costs nothing, much of it costs much: but
         # latents that answer late to a price would pass the target to and fro
         end = _CHEAP * 2**k * price.felt

@@ -1,5 +1,6 @@
 """A folder of pictures to ``.cnet`` files."""
 
+import inspect
 import os
 import warnings
 from pathlib import Path
@@ -47,7 +48,7 @@ def compress_folder(
 
     Raises:
         NotADirectoryError: ``source`` is no folder, or ``target`` is a file.
-        ValueError: It holds two pictures whose files would have the same name.
+        ValueError: It holds no picture, or two whose files would have the same name.
 
     >>> import tempfile, numpy as np
     >>> from coordnet import write_image
@@ -63,7 +64,11 @@ def compress_folder(
     if target.exists() and not target.is_dir():
         msg = f"{target}: a file; name a folder for the .cnet files"
         raise NotADirectoryError(msg)
+    inspect.signature(compress).bind(None, **options)  # a wrong name, before the first picture
     pictures = sorted(p for p in source.iterdir() if p.suffix.lower() in _KINDS and p.is_file())
+    if not pictures:
+        msg = f"{source}: holds no picture ({' '.join(sorted(_KINDS))}); its folders are left out"
+        raise ValueError(msg)
     names: dict[str, Path] = {}
     for picture in pictures:
         other = names.setdefault(picture.stem, picture)

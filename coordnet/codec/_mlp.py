@@ -29,9 +29,9 @@ _ROOTS = np.exp2(np.arange(STEP_UNIT) / STEP_UNIT)
 
 _MOST_WEIGHTS = 2**20
 _MOST_WIDTH, _MOST_DEPTH = 4096, 255
-# Products of weights and pixels that a chunk may ask for, and more for each of its bytes: no small
-# file may ask for much work. A second does some 2**33 of them; an encoder spends 6 bits a weight.
-_WORK, _WORK_A_BYTE = 2**34, 2**26
+# Products that a chunk may ask for, and more for each of its bytes: no small file may ask for much
+# work. A second does some 2**33 of them; a unit's activation takes as long as so many.
+_WORK, _WORK_A_BYTE, _ACTIVATION = 2**38, 2**26, 128
 _VALUES = 2**20  # of a layer, at once: 8 MB
 
 
@@ -69,15 +69,12 @@ def nothing(form: Form) -> Plain:
     return Plain(form, [(0, np.zeros(shape, np.int64)) for shape in form.shapes()])
 
 
-def most_weights(pixels: int, count: int) -> int:
-    """Return how many weights a chunk of so many bytes may have."""
-    return min(_MOST_WEIGHTS, (_WORK + _WORK_A_BYTE * count) // pixels)
-
-
 def fits(form: Form, pixels: int, count: int) -> bool:
     """Return whether a chunk of so many bytes may hold that network."""
     small = 0 < form.width <= _MOST_WIDTH and form.depth <= _MOST_DEPTH
-    return small and form.weights <= most_weights(pixels, count)
+    products = form.weights + _ACTIVATION * form.depth * form.width
+    work = products * pixels <= _WORK + _WORK_A_BYTE * count
+    return small and work and form.weights <= _MOST_WEIGHTS
 
 
 def step_of(index: int) -> float:

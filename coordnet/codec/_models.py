@@ -31,8 +31,9 @@ UNITS_OF: dict[str, float] = {
 
 
 #: Squared error that a bit may cost, of the networks that ship, and the first level with a grid.
-PRICES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-5)
-FINEST = (0, 0, 0, 0, 1, 1, 0)
+PRICES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-5, 0.1, 0.3)
+FINEST = (0, 0, 0, 0, 1, 1, 0, 2, 2)
+_SMALL = 2**14  # pixels
 
 
 def rounding_step(price: float) -> float:
@@ -69,13 +70,17 @@ def analysis() -> dict[str, Any]:
         return unflattened({name: found[name].astype(np.float32) for name in found})
 
 
-def nearest(price: float) -> int:
+def nearest(price: float, pixels: int) -> int:
     """Return the number of the networks that were trained nearest to a price.
 
-    >>> nearest(5e-4), nearest(1.0)
-    (1, 5)
+    Not those of the highest for small pictures: one of their latents would be much of them, and no
+    target met.
+
+    >>> nearest(5e-4, 2**18), nearest(1.0, 2**18), nearest(1.0, 2**12)
+    (1, 8, 5)
     """
-    return int(np.argmin(np.abs(np.log(price) - np.log(PRICES))))
+    far = np.abs(np.log(price) - np.log(PRICES))
+    return int(np.argmin(np.where((pixels < _SMALL) & (np.array(PRICES) >= 0.1), np.inf, far)))
 
 
 def flattened(params: dict[str, Any]) -> dict[str, np.ndarray]:

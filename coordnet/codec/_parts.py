@@ -20,7 +20,8 @@ _PAINTS = ("own", "passed", "hidden", "output", "past", "around")
 def parts(data: bytes) -> tuple[Header, list[tuple[str, float]]]:
     """Return what a file declares, and its parts with their bytes, which add up to the file's.
 
-    The bytes of latents and weights are what their probabilities cost: fractions.
+    The bytes of latents and weights are what their probabilities cost: fractions. What is kept
+    exactly is not decoded.
 
     Raises:
         FormatError: It is no ``.cnet`` file, or a damaged one.
@@ -82,5 +83,8 @@ def _of_pyramid(chunk: Chunk, header: Header) -> list[tuple[str, float]]:
     for level, cost in costs.items():
         found.append((f"latents, 1/{2**level} of the sides", cost))
     rest = len(chunk.body) - sum(v for _, v in found)
+    if rest < 0:  # what is as good as certain: the file leaves out zeros at its end
+        share = (len(chunk.body) - heads) / max(len(chunk.body) - heads - rest, 1e-9)
+        found, rest = [found[0], *((n, share * v) for n, v in found[1:])], 0.0
     found.append(("rounding of the coder", rest))
     return [(f"alpha: {n}", v) for n, v in found] if chunk.kind == "A" else found

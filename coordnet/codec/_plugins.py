@@ -69,7 +69,9 @@ def _save(image: Image.Image, file: IO[bytes] | io.BytesIO, filename: str | byte
 def register_plugins() -> None:
     """Let Pillow, and imageio through it, open and save ``.cnet`` files.
 
-    Saving takes the options of ``compress``: ``picture.save("x.cnet", bpp=0.5)``.
+    Saving takes the options of ``compress``: ``picture.save("x.cnet", bpp=0.5)``. Pillow opens,
+    and empties, the file before it asks for its bytes: where one is to be replaced, and nothing
+    lost if that fails or is ended, let ``compress`` make them and write them yourself.
 
     >>> import PIL.Image
     >>> register_plugins()

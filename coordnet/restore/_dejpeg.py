@@ -15,8 +15,9 @@ from .._decode import UPRIGHT
 from ._cleaner import Cleaner, Seen, cells, seen, told_of, uncelled
 from ._jpeg import as_jpeg, project, read_jpeg
 from ._planes import reduced, spread, to_rgb
+from ._ridge import Ridge
 from ._tiles import tiled
-from ._weights import shipped
+from ._weights import chosen
 
 SIDE = 128  # cells of a tile: 256 pixels
 
@@ -27,7 +28,7 @@ def _said(graph: Any, weights: Any, shown: Any, told: Any, corner: Any) -> jax.A
 
 
 def cleaned(
-    net: Cleaner,
+    net: Cleaner | Ridge,
     shown: Seen,
     *,
     strength: float = 1.0,
@@ -40,6 +41,21 @@ def cleaned(
     ``strength`` is the part of the network's change that is made. With ``keep_bins`` the result
     lies where the file's coefficients say the picture lay.
     """
+    found = net(shown) if isinstance(net, Ridge) else _in_tiles(net, shown, side, progress)
+    plain = shown.planes[..., :3]
+    found = plain + np.float32(strength) * (found - plain)
+    many = len(shown.bins)
+    found[..., many:] = 128  # grey stays grey
+    if keep_bins:
+        for k, said_of in enumerate(shown.bins):
+            small = reduced(found[..., k], shown.stored[k])
+            found[..., k] += spread(project(small, said_of) - small, found.shape[:2])
+    return np.where(shown.flat[..., None], plain, found)
+
+
+def _in_tiles(
+    net: Cleaner, shown: Seen, side: int, progress: bool | None
+) -> Float[np.ndarray, "h w 3"]:
     height, width = shown.planes.shape[:2]
     even = np.pad(shown.planes, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     graph, weights = nnx.split(net)
@@ -50,21 +66,13 @@ def cleaned(
         return np.asarray(found)
 
     said = tiled(apply, cells((even - 128) / 255), net.halo, side, progress)
-    found = 255 * uncelled(said)[:height, :width] + 128
-    plain = shown.planes[..., :3]
-    found = plain + np.float32(strength) * (found - plain)
-    many = len(shown.bins)
-    found[..., many:] = 128  # grey stays grey
-    if keep_bins:
-        for k, said_of in enumerate(shown.bins):
-            small = reduced(found[..., k], shown.stored[k])
-            found[..., k] += spread(project(small, said_of) - small, (height, width))
-    return np.where(shown.flat[..., None], plain, found)
+    return 255 * uncelled(said)[:height, :width] + 128
 
 
 def dejpeg(
     source: str | os.PathLike[str] | bytes,
     *,
+    model: str | os.PathLike[str] = "small",
     strength: float = 1.0,
     keep_bins: bool = True,
     quality: int | None = None,
@@ -79,6 +87,7 @@ def dejpeg(
 
     Args:
         source: A path, or the bytes of a file: grey or colour, baseline or progressive.
+        model: ``"small"``, or the path of weights of ``coordnet train dejpeg``.
         strength: How much of the change is made: 0 is the decoded picture, 1 all of it.
         keep_bins: Stay within what the file says.
         quality: Clean as if the file had this quality, 1 to 100 by libjpeg's tables: of a picture
@@ -91,7 +100,17 @@ def dejpeg(
 
     Raises:
         ValueError: It is no JPEG, is broken, or of a kind that is not read; an option is wrong.
+        FormatError: The weights are none that clean JPEG files.
         OSError: It cannot be read.
+
+    >>> import io
+    >>> import coordnet as cn
+    >>> from PIL import Image
+    >>> clean, file = cn.read_image(cn.sample_image(), max_side=64), io.BytesIO()
+    >>> Image.fromarray(np.uint8(clean * 255)).save(file, "JPEG", quality=30)
+    >>> plain = cn.read_image(file.getvalue())
+    >>> cn.psnr(dejpeg(file.getvalue()), clean) > cn.psnr(plain, clean)
+    True
     """
     if not 0 <= strength <= 1:
         msg = f"`strength` must be from 0 to 1, got {strength!r}"
@@ -109,7 +128,7 @@ def dejpeg(
     if quality is not None:
         theirs = read_jpeg(as_jpeg(np.zeros((8, 8, 3), np.uint8), quality)).tables
         shown = shown._replace(told=told_of(jpeg._replace(tables=theirs[: len(jpeg.planes)])))
-    net, _ = shipped("dejpeg-small", "dejpeg")
+    net, _ = chosen(model, ("small",), "dejpeg")
     found = cleaned(
         net, shown, strength=strength, keep_bins=keep_bins and quality is None, progress=progress
     )

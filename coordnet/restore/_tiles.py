@@ -1,6 +1,6 @@
 """A network over a large picture, tile by tile: the same numbers as over the whole."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from jaxtyping import Float
@@ -33,15 +33,8 @@ def tiled(
     True
     """
     h, w = cells.shape[:2]
-    many = [-(-s // side) for s in (h, w)]
-    # beyond the last tile's border the mirror goes on; it is cut off again
-    pads = [(halo, halo + n * side - s) for n, s in zip(many, (h, w), strict=True)]
-    rows, columns = (_mirrored(s, *pad) for s, pad in zip((h, w), pads, strict=True))
     result: np.ndarray | None = None
-    span = side + 2 * halo
-    for i, j in counting(list(np.ndindex(*many)), progress, "cleaning"):
-        y, x = i * side, j * side
-        part = cells[np.ix_(rows[y : y + span], columns[x : x + span])]
+    for y, x, part in tiles(cells, halo, side, progress, "cleaning"):
         said = np.asarray(apply(part[None], (y - halo, x - halo)))[0]
         if result is None:
             result = np.empty((h, w, said.shape[-1]), np.float32)
@@ -49,6 +42,32 @@ def tiled(
         inside[...] = said[: inside.shape[0], : inside.shape[1]]
     assert result is not None
     return result
+
+
+def tiles(
+    cells: Float[np.ndarray, "h w c"], halo: int, side: int, progress: bool | None, text: str
+) -> Iterator[tuple[int, int, Float[np.ndarray, "s s c"]]]:
+    """Yield the tiles of a picture that is mirrored at its borders, all of one shape.
+
+    Args:
+        cells: The picture.
+        halo: Cells that a tile has about it.
+        side: Of a tile without them.
+        progress: As of :func:`tiled`.
+        text: What the bar says is done.
+
+    Yields:
+        Row and column of a tile's first cell, and its cells with those of the halo.
+    """
+    h, w = cells.shape[:2]
+    many = [-(-s // side) for s in (h, w)]
+    # beyond the last tile's border the mirror goes on; it is cut off again
+    pads = [(halo, halo + n * side - s) for n, s in zip(many, (h, w), strict=True)]
+    rows, columns = (_mirrored(s, *pad) for s, pad in zip((h, w), pads, strict=True))
+    span = side + 2 * halo
+    for i, j in counting(list(np.ndindex(*many)), progress, text):
+        y, x = i * side, j * side
+        yield y, x, cells[np.ix_(rows[y : y + span], columns[x : x + span])]
 
 
 def _mirrored(side: int, before: int, after: int) -> np.ndarray:

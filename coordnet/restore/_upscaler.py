@@ -2,28 +2,35 @@
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from .._cells import decoded
+from .._cells import Axis, evaluated
 from ._trunk import Trunk
 
 WAVES = 5  # cosines of a cell along each axis
 TOLD = 3  # numbers that are told of a picture: see ``told_of``
+MOST_SCALE = 4.0  # that is learnt; beyond, cells say what they say at this one
+MOST_DETAIL = 4.0
 
 
-def told_of(scale: float, source: float, noise: float) -> Float[np.ndarray, " k"]:
-    """Return what the network is told: all about 0 to 1.
+def told_of(scale: float, detail: float, damage: float) -> Float[np.ndarray, " k"]:
+    """Return what the network is told: all from 0 to 1.
 
     Args:
         scale: How many times larger the result is.
-        source: How many pixels of the original one of the picture is, ``detail``: of what kind the
-            structures are that are lost in it, an arm or the strokes on it.
-        noise: How damaged the picture is: 0 clean, 1 by JPEG of quality 10.
+        detail: How many pixels of a scan one of the result stands for: which structures are lost,
+            the strokes on an arm, or the arm.
+        damage: Of the picture: 0 none, 1 as by JPEG of quality 10.
+
+    >>> told_of(4, 1, 0).tolist()
+    [1.0, 0.0, 0.0]
     """
-    return np.array([np.log2(scale) / 3, np.log2(source) / 3, noise], np.float32)
+    logs = [np.log2(min(v, most)) / 2 for v, most in ((scale, MOST_SCALE), (detail, MOST_DETAIL))]
+    return np.array([*logs, damage], np.float32)
 
 
 class Pairs(NamedTuple):
@@ -32,14 +39,18 @@ class Pairs(NamedTuple):
     Attributes:
         small: Pictures, with the halo that they are seen with.
         told: Of each of them.
-        base: Their inner parts, enlarged.
+        rows: Where the points to learn from lie, in the cells within the halo.
+        columns: The same across.
+        base: The points of the picture enlarged by a cubic.
         truth: What they were.
     """
 
     small: Float[np.ndarray, "n h w c"]
     told: Float[np.ndarray, "n k"]
-    base: Float[np.ndarray, "n h2 w2 c"]
-    truth: Float[np.ndarray, "n h2 w2 c"]
+    rows: Axis
+    columns: Axis
+    base: Float[np.ndarray, "n p q c"]
+    truth: Float[np.ndarray, "n p q c"]
 
 
 class Upscaler(nnx.Module):
@@ -55,7 +66,7 @@ class Upscaler(nnx.Module):
     (3, (1, 6, 4, 5, 5, 3))
     """
 
-    def __init__(self, width: int = 32, blocks: int = 3, *, rngs: nnx.Rngs):
+    def __init__(self, width: int = 32, blocks: int = 4, *, rngs: nnx.Rngs):
         self.trunk = Trunk(3, width, blocks, TOLD, rngs=rngs)
         zero = nnx.initializers.zeros
         self.last = nnx.Linear(width, WAVES**2 * 3, kernel_init=zero, rngs=rngs)
@@ -71,7 +82,6 @@ class Upscaler(nnx.Module):
 
 def cost(net: Upscaler, batch: Pairs) -> Float[Array, ""]:
     """Return the mean absolute error, rounded off below a quarter of a level."""
-    small, told, base, truth = (jnp.asarray(part) for part in batch)
-    size = truth.shape[1], truth.shape[2]
-    off = base + decoded(net(small, told), size) - truth
+    small, told, rows, columns, base, truth = jax.tree.map(jnp.asarray, batch)
+    off = base + jax.vmap(evaluated)(net(small, told), rows, columns) - truth
     return jnp.sqrt(jnp.square(off) + 1e-6).mean()

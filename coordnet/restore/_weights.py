@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,15 @@ from safetensors.numpy import save as pack_tensors
 from .._files import FormatError, atomic_path
 from .._nets import tensor_name
 from ._cleaner import Cleaner
+from ._ridge import Ridge
+from ._upscaler import Upscaler
 
 _FORMAT = "coordnet restoration 1"
-_KINDS = {"dejpeg": Cleaner}
+#: Networks by what they are for, and by what they are called in a file.
+_KINDS: dict[str, dict[str, type[nnx.Module]]] = {
+    "dejpeg": {"cleaner": Cleaner, "ridge": Ridge},
+    "upscale": {"upscaler": Upscaler},
+}
 _MOST = 4096  # features or blocks of a network in a file
 
 
@@ -30,13 +37,14 @@ def write_weights(
     Args:
         net: A network of the ``kind``, made with the numbers of ``form``.
         path: Written whole or not at all.
-        kind: What it is for, ``"dejpeg"``.
+        kind: What it is for, ``"dejpeg"`` or ``"upscale"``.
         form: What its constructor was given.
         card: What it learnt from, and how long; anything that JSON holds.
     """
     leaves = jax.tree.leaves_with_path(nnx.state(net, nnx.Param))
     tensors = {tensor_name(p): np.asarray(leaf, np.float16) for p, leaf in leaves}
-    said = {"kind": kind, "form": form, "card": card}
+    name = next(name for name, made in _KINDS[kind].items() if isinstance(net, made))
+    said = {"kind": kind, "network": name, "form": form, "card": card}
     data = pack_tensors(tensors, {"format": _FORMAT, "network": json.dumps(said, sort_keys=True)})
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
@@ -66,8 +74,9 @@ def read_weights(path: str | os.PathLike[str], kind: str) -> tuple[Any, Any]:
             if not all(0 < v <= _MOST for v in form.values()):
                 msg = f"{path}: describes an impossible network {form}"
                 raise FormatError(msg)
+            make: Any = _KINDS[kind][said["network"]]
             graph, state = nnx.split(
-                nnx.eval_shape(lambda: _KINDS[kind](**form, rngs=nnx.Rngs(0))), nnx.Param, ...
+                nnx.eval_shape(lambda: make(**form, rngs=nnx.Rngs(0))), nnx.Param, ...
             )[:2]
             leaves = []
             for place, leaf in jax.tree.leaves_with_path(state):
@@ -85,7 +94,21 @@ def read_weights(path: str | os.PathLike[str], kind: str) -> tuple[Any, Any]:
     return nnx.merge(graph, jax.tree.unflatten(jax.tree.structure(state), leaves)), said["card"]
 
 
-def shipped(name: str, kind: str) -> tuple[Any, Any]:
-    """Return a network that comes with the package, and its card."""
-    with as_file(files("coordnet.restore") / "weights" / f"{name}.safetensors") as path:
-        return read_weights(Path(path), kind)
+def chosen(model: str | os.PathLike[str], names: Sequence[str], kind: str) -> tuple[Any, Any]:
+    """Return a network and its card, by a name that ships or by its file.
+
+    Raises:
+        ValueError: It is neither.
+        FormatError: The file holds no such weights.
+        OSError: It cannot be read.
+    """
+    if model in names:
+        with as_file(files("coordnet.restore") / "weights" / f"{kind}-{model}.safetensors") as path:
+            return read_weights(Path(path), kind)
+    if Path(model).suffix != ".safetensors":
+        msg = (
+            f"`model` must be {' or '.join(map(repr, names))} or the path of a .safetensors file, "
+            f"got {os.fspath(model)!r}"
+        )
+        raise ValueError(msg)
+    return read_weights(model, kind)

@@ -1,0 +1,299 @@
+"""JPEG undone, pictures enlarged: decibels beside plain decoding, a cubic and published figures.
+
+Protocol: everything is rounded to 8 bits first. JPEG files are Pillow's (libjpeg-turbo); grey rows
+are Y alone, colour rows R, G and B of 4:2:0. PSNR-B adds what is seen of the blocks (Yim and Bovik
+2011). Enlarging: the picture is cut to a multiple of the scale, reduced by Pillow's bicubic and
+compared in Y (of 16 to 235), a margin of ``scale`` pixels apart, as the field does.
+
+    python benchmarks/restore.py [--smoke] [--only a,b] [--rounds 3] [--out FOLDER]
+
+All parts together take about ten minutes on 2 cores. Classic5, Set5, Set14 and Kodak are looked for
+in ``COORDNET_IMAGES``; the screens are drawn, with fonts that no network has learnt from.
+"""
+
+import io
+import tempfile
+from pathlib import Path
+from statistics import mean, median
+
+import numpy as np
+from _common import Figure, Options, Row, Section, clock, files, main, python
+from PIL import Image
+
+import coordnet as cn
+from coordnet._color import to_uint8
+from coordnet.restore._jpeg import as_jpeg
+from coordnet.restore._resize import resized
+from coordnet.restore._screens import HELD_OUT_FONTS, screen
+
+_EDGE = 5  # pixels: half of SSIM's window, which does not fit beyond
+#: Published Y-PSNR, SSIM and PSNR-B on Classic5: FBCNN's table (Jiang et al. 2021).
+PUBLISHED = {
+    ("ARCNN", 10): (29.03, 0.793, 28.76), ("ARCNN", 40): (33.32, 0.895, 32.79),
+    ("DnCNN-3", 10): (29.40, 0.803, 29.13), ("DnCNN-3", 40): (33.77, 0.900, 33.23),
+    ("FBCNN, 72 M weights", 10): (30.12, 0.822, 29.80),
+    ("FBCNN, 72 M weights", 40): (34.35, 0.907, 33.48),
+}  # fmt: skip
+_SCALED = {  # Y-PSNR on Set5 at scale 2, 3, 4: as published
+    "SRCNN, 3 networks": (36.66, 32.75, 30.48),
+    "FSRCNN, 3 networks": (37.00, 33.06, 30.55),
+    "VDSR": (37.53, 33.66, 31.35),
+}
+_TIMED = """
+import sys, time
+import numpy as np, coordnet as cn
+path, what = sys.argv[1:]
+begun = time.perf_counter()
+cn.dejpeg(path) if what == "dejpeg" else cn.upscale(path, 2)
+print(time.perf_counter() - begun)
+"""
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the PSNR of two pictures of 0 to 255."""
+    return float(10 * np.log10(255**2 / max(np.square(a.astype(float) - b).mean(), 1e-12)))
+
+
+def psnr_b(found: np.ndarray, truth: np.ndarray, block: int = 8) -> float:
+    """Return the PSNR that counts steps between blocks, of grey pictures of 0 to 255."""
+    v = found.astype(float)
+    at_edge, between = [], []
+    for steps in (np.square(np.diff(v, axis=1)), np.square(np.diff(v, axis=0)).T):
+        where = (np.arange(steps.shape[1]) + 1) % block == 0
+        at_edge.append(steps[:, where].ravel())
+        between.append(steps[:, ~where].ravel())
+    edge, rest = np.concatenate(at_edge).mean(), np.concatenate(between).mean()
+    share = np.log2(block) / np.log2(min(v.shape)) if edge > rest else 0.0
+    mse = np.square(v - truth).mean() + share * (edge - rest)
+    return float(10 * np.log10(255**2 / mse))
+
+
+def ssim(a: np.ndarray, b: np.ndarray) -> float:
+    """Return SSIM of grey pictures of 0 to 255, where its window is whole."""
+    from skimage.metrics import structural_similarity
+
+    whole = structural_similarity(
+        a.astype(float), b.astype(float), data_range=255, gaussian_weights=True, sigma=1.5,
+        use_sample_covariance=False, full=True,
+    )[-1]  # fmt: skip
+    return float(whole[_EDGE:-_EDGE, _EDGE:-_EDGE].mean())
+
+
+def luma(picture: np.ndarray) -> np.ndarray:
+    """Return Y of 16 to 235 of a picture of 0 to 255, as enlarging is measured in."""
+    return picture.astype(float) @ np.array([65.481, 128.553, 24.966]) / 255 + 16
+
+
+def plain(data: bytes) -> np.ndarray:
+    """Return the decoded file."""
+    return np.asarray(Image.open(io.BytesIO(data)))
+
+
+def ours(data: bytes) -> np.ndarray:
+    """Return the cleaned file; grey ones without their axis of channels."""
+    return to_uint8(cn.dejpeg(data, progress=False)).squeeze()
+
+
+def pictures(pattern: str, options: Options, mode: str) -> dict[str, np.ndarray]:
+    """Return pictures by name; in a smoke run a corner of the first."""
+    found = {}
+    for path in files(pattern)[: options.pick(None, 1)]:
+        name = "grace_hopper" if path is None else path.stem
+        opened = Image.open(path) if path else Image.fromarray(to_uint8(cn.sample_image()))
+        picture = np.asarray(opened.convert(mode))
+        found[name] = picture[:64, :64] if options.smoke else picture
+    return found
+
+
+def grey(options: Options) -> Section:
+    """Grey pictures of Classic5 at qualities 10 to 90, one network."""
+    found = pictures("classic5/*.bmp", options, "L")
+    rows: list[Row] = []
+    worst, at = np.inf, {}
+    for quality in options.pick((10, 20, 30, 40, 60, 80, 85, 90), (10,)):
+        each: dict[str, list[tuple[float, float, float]]] = {"JPEG": [], "coordnet": []}
+        for picture in found.values():
+            data = as_jpeg(picture, quality)
+            for name, decode in (("JPEG", plain), ("coordnet", ours)):
+                seen = decode(data)
+                measured = psnr(seen, picture), ssim(seen, picture), psnr_b(seen, picture)
+                each[name].append(measured)
+            worst = min(worst, each["coordnet"][-1][0] - each["JPEG"][-1][0])
+        theirs = {who: value for (who, q), value in PUBLISHED.items() if q == quality}
+        means = {who: tuple(map(mean, zip(*v, strict=True))) for who, v in each.items()}
+        at[quality] = means["coordnet"][0]
+        for who, (a, b, c) in (means | theirs).items():
+            where = "published" if who in theirs else f"{len(found)} pictures"
+            rows.append({
+                "what": who, "picture": f"Classic5, quality {quality}", "for": where,
+                "PSNR dB": a, "SSIM": b, "PSNR-B dB": c,
+            })  # fmt: skip
+    figures = [
+        Figure("grey Classic5, quality 10: Y-PSNR", at.get(10), "dB", 29.05, 29.6),
+        Figure("grey Classic5, quality 40: Y-PSNR", at.get(40), "dB", 33.2, 33.9),
+        Figure("grey Classic5, 10 to 90: the least gain to plain decoding", worst, "dB", 0, 0),
+    ]
+    return Section(
+        "Grey JPEG", "One network for all qualities; means over pictures.", rows, figures
+    )
+
+
+def colour(options: Options) -> Section:
+    """Colour photographs at 4:2:0, quality 85, and others."""
+    rows: list[Row] = []
+    gains = {}
+    for quality in options.pick((20, 50, 85, 95), (85,)):
+        each = []
+        for name, picture in pictures("kodak/*.png", options, "RGB").items():
+            data = as_jpeg(picture, quality, subsampling=2)
+            before, after = (psnr(decode(data), picture) for decode in (plain, ours))
+            each.append(after - before)
+            rows.append({
+                "what": f"4:2:0, quality {quality}", "picture": name, "JPEG dB": before,
+                "PSNR dB": after, "gain dB": after - before,
+            })  # fmt: skip
+        gains[quality] = mean(each)
+    what = "colour photographs, quality 85, 4:2:0: RGB-PSNR over plain decoding"
+    return Section(
+        "Colour JPEG", "Kodak, RGB-PSNR.", rows, [Figure(what, gains[85], "dB", 0.6, 1.2)]
+    )
+
+
+def screens(options: Options) -> Section:
+    """Drawn screens of text and flat colour at 4:2:0, quality 85, and the white in them."""
+    rows: list[Row] = []
+    kept: list[float] = []
+    for k in range(options.pick(8, 1)):
+        size = options.pick((320, 480), (64, 96))
+        picture = screen(np.random.default_rng(1000 + k), size, HELD_OUT_FONTS)
+        data = as_jpeg(picture, 85, subsampling=2, progressive=True)
+        before, after = plain(data), ours(data)
+        white = (picture == 255).all(2)
+        flat = white & _flat(white)
+        whites = [float((v[white] == 255).all(1).mean()) for v in (before, after) if white.any()]
+        if flat.any():
+            kept.append(float((after[flat] == 255).all(1).mean()))
+        rows.append({
+            "what": "4:2:0, quality 85", "picture": f"screen {k}",
+            "JPEG dB": psnr(before, picture), "PSNR dB": psnr(after, picture),
+            "white kept by JPEG": whites[0] if whites else None,
+            "white kept": whites[1] if whites else None,
+        })  # fmt: skip
+    value = mean(row["PSNR dB"] for row in rows)
+    figures = [
+        Figure("drawn screens, quality 85, 4:2:0: RGB-PSNR", value, "dB", 38.5, 41),
+        Figure("white kept in flat areas", 100 * mean(kept) if kept else None, "%", 99.9, 100),
+    ]
+    note = "White kept: of all white pixels; of flat areas, those whose 33 x 33 are all white."
+    return Section("Screens", note, rows, figures)
+
+
+def _flat(white: np.ndarray) -> np.ndarray:
+    from scipy.ndimage import minimum_filter
+
+    return minimum_filter(white, 33)  # two blocks of chroma to each side
+
+
+def enlarging(options: Options) -> Section:
+    """Set5 and Set14 at scale 2, 3 and 4, one network."""
+    rows: list[Row] = []
+    means = {}
+    for folder in options.pick(("set5", "set14"), ("set5",)):
+        found = pictures(f"{folder}/*.png", options, "RGB")
+        for scale in (2, 3, 4):
+            both: list[tuple[float, float]] = []
+            for picture in found.values():
+                height, width = (n // scale * scale for n in picture.shape[:2])
+                clean = picture[:height, :width]
+                small = Image.fromarray(clean).resize(
+                    (width // scale, height // scale), Image.Resampling.BICUBIC
+                )
+                cubic = np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
+                seen = np.asarray(small) / np.float32(255)
+                large = to_uint8(cn.upscale(seen, scale, progress=False))
+                inner = np.s_[scale:-scale, scale:-scale]
+                truth = luma(clean)[inner]
+                both.append((psnr(luma(cubic)[inner], truth), psnr(luma(large)[inner], truth)))
+            before, after = map(mean, zip(*both, strict=True))
+            means[folder, scale] = after
+            rows.append({
+                "what": "coordnet", "picture": f"{folder} x{scale}",
+                "for": f"{len(found)} pictures", "bicubic dB": before, "PSNR dB": after,
+            })  # fmt: skip
+    for who, values in _SCALED.items():
+        for scale, value in zip((2, 3, 4), values, strict=True):
+            rows.append(
+                {"what": who, "picture": f"set5 x{scale}", "for": "published", "PSNR dB": value}
+            )
+    bars = {2: (36.8, 37.6), 3: (32.8, 33.8), 4: (30.5, 31.4)}
+    figures = [
+        Figure(f"Set5 x{scale}: Y-PSNR, one network", means["set5", scale], "dB", *bars[scale])
+        for scale in (2, 3, 4)
+    ]
+    return Section("Enlarging", "`photos`, one network for all scales.", rows, figures)
+
+
+def paintings(options: Options) -> Section:
+    """Paintings that neither network has learnt from, four times larger."""
+    from coordnet.restore._upscale import MODELS
+    from coordnet.restore._weights import chosen
+
+    what = "held-out paintings x4: `paintings` over `photos`"
+    note = "Networks of one size, trained for one time, each on its own pictures."
+    if "paintings" not in MODELS:
+        missing: Row = {"what": "no network `paintings` ships yet"}
+        return Section("The named bias", note, [missing], [Figure(what, None, "dB", 0.1, 0.3)])
+    _, card = chosen("paintings", MODELS, "upscale")
+    rows: list[Row] = []
+    scale = 4
+    for path in files("paintings/*.*"):
+        if path is not None and path.name not in card["set aside"]:
+            continue
+        opened = Image.open(path) if path else Image.fromarray(to_uint8(cn.sample_image()))
+        picture = np.asarray(opened.convert("RGB"))
+        side = options.pick(768, 64)
+        height, width = (min(n, side) // scale * scale for n in picture.shape[:2])
+        top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
+        clean = picture[top : top + height, left : left + width].astype(np.float32) / 255
+        small = to_uint8(resized(clean, (height // scale, width // scale)).clip(0, 1))
+        seen = small / np.float32(255)
+        row: Row = {"what": f"x{scale}", "picture": "grace_hopper" if path is None else path.stem}
+        for model in ("photos", "paintings"):
+            row[f"{model} dB"] = cn.psnr(cn.upscale(seen, scale, model=model), clean)
+        rows.append(row | {"gain dB": row["paintings dB"] - row["photos dB"]})
+    gain = mean(row["gain dB"] for row in rows)
+    return Section("The named bias", note, rows, [Figure(what, gain, "dB", 0.1, 0.3)])
+
+
+def seconds(options: Options) -> Section:
+    """Seconds for a megapixel, imports apart and compilation within."""
+    rows: list[Row] = []
+    side = options.pick(1000, 64)
+    image = Image.fromarray(to_uint8(cn.sample_image())).resize((side, side))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.jpg"
+        image.save(path, quality=75)
+        for what in ("dejpeg", "upscale"):
+            found = [float(python(_TIMED, str(path), what)) for _ in range(options.rounds)]
+            calls = {"dejpeg": lambda: cn.dejpeg(path), "upscale": lambda: cn.upscale(path, 2)}
+            calls[what]()
+            again = [clock(calls[what]) for _ in range(options.rounds)]
+            rows.append({
+                "what": "dejpeg" if what == "dejpeg" else "upscale x2",
+                "picture": f"portrait {side}x{side}", "first s": median(found),
+                "run s": median(again), "for": "a picture",
+            })  # fmt: skip
+    figures = [
+        Figure(f"{row['what']} of a megapixel, compiled", row["run s"], "s", 6, 2, "less")
+        for row in rows
+    ]
+    return Section("Seconds", "First: in a new process, compilation included.", rows, figures)
+
+
+SECTIONS = {
+    "a": grey, "b": colour, "c": screens, "d": enlarging, "e": paintings, "f": seconds,
+}  # fmt: skip
+
+if __name__ == "__main__":
+    assert __doc__
+    main("restore", __doc__, SECTIONS, "a,b,c,d,e,f")

@@ -1,0 +1,110 @@
+"""What ``coordnet dejpeg``, ``upscale`` and ``train`` do."""
+
+import dataclasses
+import time
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ._outcome import Outcome, check_distinct, output_of, written
+
+if TYPE_CHECKING:
+    from ._decode import ImageInfo
+
+_SOFTWARE = 0x0131  # the EXIF tag that says what made a file
+
+
+def run_dejpeg(options: Namespace) -> Outcome:
+    """Write a JPEG file's picture without what JPEG did to it."""
+    from ._images import check_kind, read_image, write_image
+    from .restore._dejpeg import dejpeg
+
+    source = Path(options.file)
+    output = _output(options, source, source.stem + ".png")
+    begun = time.perf_counter()
+    image = dejpeg(
+        source, model=options.model, strength=options.strength, keep_bins=not options.free,
+        quality=options.quality, progress=False if options.quiet else None,
+    )  # fmt: skip
+    check_kind(output, image.shape[2], 8)
+    _, info = read_image(source, info=True)
+    write_image(output, image, info=_signed(info, "dejpeg"))
+    return _made(output, image, begun)
+
+
+def run_upscale(options: Namespace) -> Outcome:
+    """Write a picture at a larger size, and in it which network invented its detail."""
+    from ._images import check_kind, read_image, write_image
+    from .restore._upscale import MODELS, upscale
+    from .restore._weights import chosen
+
+    source = Path(options.picture)
+    output = _output(options, source, f"{source.stem}-large.png")
+    begun = time.perf_counter()
+    image = upscale(
+        source, options.scale, size=options.size, model=options.model, detail=options.detail,
+        consistency=options.consistency, repair=options.repair,
+        progress=False if options.quiet else None,
+    )  # fmt: skip
+    check_kind(output, image.shape[2], 8)
+    _, info = read_image(source, info=True, clip=True)
+    _, card = chosen(options.model, MODELS, "upscale")
+    by = f"upscale; detail invented by {card['name']}, learnt from {len(card['pictures'])} pictures"
+    bits = 16 if info.bits == 16 and output.suffix.lower() in (".png", ".tif", ".tiff") else 8
+    write_image(output, image, bits=bits, info=_signed(info, by))
+    made = _made(output, image, begun)
+    return made._replace(record=made.record | {"model": card["name"]})
+
+
+def run_train(options: Namespace) -> Outcome:
+    """Train a network on a folder of pictures."""
+    from .restore._train import Stage, keep_triptychs, train_dejpeg, train_upscale
+
+    output = _output(options, Path(options.folder), f"{options.name}.safetensors")
+    if options.kind == "dejpeg":
+        card = train_dejpeg(
+            options.folder, output, name=options.name, seed=options.seed, note=options.note
+        )
+        made = written(output)
+        return made._replace(record=made.record | {"card": card})
+
+    def watch(stage: Stage) -> None:
+        if options.watch is not None:
+            keep_triptychs(Path(options.watch), stage)
+        if not options.quiet and not options.json:
+            print(
+                f"{stage.minutes:6.1f} min  step {stage.step:6d}  loss {255 * stage.loss:.3f}  "
+                f"{stage.gain:+.2f} dB to a cubic",
+                flush=True,
+            )
+
+    card = train_upscale(
+        options.folder, output, name=options.name, minutes=options.minutes, seed=options.seed,
+        note=options.note, watch=watch,
+    )  # fmt: skip
+    made = written(output)
+    return made._replace(record=made.record | {"card": card})
+
+
+def _output(options: Namespace, source: Path, name: str) -> Path:
+    output = output_of(options, name)
+    check_distinct({"the source": source}, {"-o": output})
+    return output
+
+
+def _made(output: Path, image: Any, begun: float) -> Outcome:
+    made, seconds = written(output, image.shape[:2]), time.perf_counter() - begun
+    return Outcome(f"{made.line}  {seconds:.1f} s", made.record | {"seconds": seconds})
+
+
+def _signed(info: "ImageInfo", by: str) -> "ImageInfo":
+    """Return what a file is to say, with what made it in its EXIF."""
+    from PIL import Image
+
+    exif = Image.Exif()
+    if info.exif is not None:
+        exif.load(info.exif)
+    exif[_SOFTWARE] = f"coordnet {by}"
+    data = exif.tobytes()
+    data = data if data.startswith(b"Exif\0\0") else b"Exif\0\0" + data
+    return dataclasses.replace(info, exif=data)

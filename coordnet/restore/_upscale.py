@@ -1,0 +1,238 @@
+"""Pictures at a larger size, with the detail that a named network invents for them."""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Float
+from scipy.ndimage import distance_transform_edt
+
+from .._cells import Axis, axis_at, evaluated, lattice_at
+from .._color import check_image
+from .._images import read_image
+from .._sizes import Frame, drawn_size
+from ._jpeg import read_jpeg
+from ._pairs import damage_of
+from ._resize import brought_back, resized
+from ._tiles import tiles
+from ._upscaler import WAVES, Upscaler, told_of
+from ._weights import chosen
+
+#: Networks that ship, by what they have learnt from.
+MODELS = ("photos",)
+_MOST_SCALE = 30.0
+_MOST_PIXELS = 2**28  # of a result: 3 GB
+_SIDE, _FAR_SIDE, _FAR = 64, 16, 8.0  # pixels of a tile, up to a scale and beyond it
+_BLUR = 8  # pixels over which damage, of blocks of 8, is even
+
+
+@partial(jax.jit, static_argnums=0)
+def _said(graph: Any, weights: Any, part: Any, told: Any, rows: Any, columns: Any) -> jax.Array:
+    return evaluated(nnx.merge(graph, weights)(part[None], told[None])[0], rows, columns)
+
+
+def enlarged(
+    net: Upscaler,
+    small: Float[np.ndarray, "h w 3"],
+    size: tuple[int, int],
+    *,
+    detail: float = 1.0,
+    damage: float = 0.0,
+    consistency: float = 1.0,
+    side: int | None = None,
+    progress: bool | None = False,
+) -> Float[np.ndarray, "h2 w2 3"]:
+    """Return a picture at ``size``, not clipped; see :func:`upscale`. ``side``: of a tile."""
+    native = small.shape[0], small.shape[1]
+    scale = max(n / m for n, m in zip(size, native, strict=True))
+    side = side or (_SIDE if scale <= _FAR else _FAR_SIDE)
+    graph, weights = nnx.split(net)
+    told = jnp.asarray(told_of(scale, detail, damage))
+    large = resized(small, size)
+    # a cell more at each end: the mirrored picture goes on there
+    seen = [axis_at(lattice_at(m, n) + 1, m + 2, WAVES) for m, n in zip(native, size, strict=True)]
+    most = int(np.ceil(scale * side)) + 1  # points of a tile: one shape for all of them
+    # a cell more than the network needs: those beyond a tile's border blend into it
+    for y, x, part in tiles(small, net.halo + 1, side, progress, "enlarging"):
+        spans, axes = [], []
+        for first, axis in zip((y, x), seen, strict=True):
+            nearest = axis.near[:, 0] + (axis.weights[:, 0, 0] < 0.5) - 1
+            low, high = np.searchsorted(nearest, (first, first + side))
+            points = np.resize(np.arange(low, high), most)
+            spans.append(slice(low, high))
+            axes.append(Axis(axis.near[points] - first, axis.weights[points]))
+        found = np.asarray(_said(graph, weights, part, told, *axes))
+        inside = large[spans[0], spans[1]]
+        inside += found[: inside.shape[0], : inside.shape[1]]
+    if consistency:
+        brought_back(large, small, consistency, blur=_BLUR if damage else 1)
+    return large
+
+
+def _enlarge(
+    image: Any,
+    scale: float | None,
+    size: int | tuple[int, int] | None,
+    consistency: float,
+    repair: float | None,
+    by: Callable[..., Float[np.ndarray, "h2 w2 3"]],
+) -> Float[np.ndarray, "h2 w2 c"]:
+    """Check what is asked, and enlarge colour, grey and alpha by ``by``."""
+    for name, value in (("consistency", consistency), ("repair", 0 if repair is None else repair)):
+        if not 0 <= value <= 1:
+            msg = f"`{name}` must be from 0 to 1, got {value!r}"
+            raise ValueError(msg)
+    if isinstance(image, str | os.PathLike):
+        repair = _damage_in(Path(image)) if repair is None else repair
+        picture = read_image(image, clip=True)
+    else:
+        picture = check_image(image)
+    native = picture.shape[0], picture.shape[1]
+    wanted = _wanted(native, scale, size)
+    grow = partial(by, size=wanted, damage=repair or 0.0, consistency=consistency)
+    many = picture.shape[2]
+    alpha = picture[..., 3:] if many == 4 else None
+    colour = picture[..., : min(many, 3)]
+    if alpha is not None:
+        colour = _bled(colour, alpha[..., 0] > 0)
+    found = grow(np.ascontiguousarray(np.broadcast_to(colour, (*native, 3))))
+    found = found.mean(2, keepdims=True) if many == 1 else found
+    if alpha is not None:
+        edge = grow(np.ascontiguousarray(np.broadcast_to(alpha, (*native, 3))))
+        found = np.concatenate([found, edge.mean(2, keepdims=True)], 2)
+    return found.clip(0, 1)
+
+
+def _wanted(
+    native: tuple[int, int], scale: float | None, size: int | tuple[int, int] | None
+) -> tuple[int, int]:
+    if scale is None and size is None:
+        msg = "give `scale`, how many times larger, or `size`, a height or (height, width)"
+        raise ValueError(msg)
+    wanted = drawn_size(Frame(native, "centers"), size, scale, None)
+    times = [n / m for n, m in zip(wanted, native, strict=True)]
+    if not (min(times) >= 1 and max(times) <= _MOST_SCALE):
+        msg = (
+            f"`{'size' if scale is None else 'scale'}` must enlarge 1 to {_MOST_SCALE:g} times, "
+            f"got {wanted[1]}x{wanted[0]} for a picture of {native[1]}x{native[0]}"
+        )
+        raise ValueError(msg)
+    if wanted[0] * wanted[1] > _MOST_PIXELS:
+        msg = f"the result would have {wanted[0] * wanted[1]:,} pixels; at most {_MOST_PIXELS:,}"
+        raise ValueError(msg)
+    return wanted
+
+
+def _damage_in(path: Path) -> float:
+    """Return how damaged a file's picture is, by what it says of itself: 0 if it is no JPEG."""
+    data = path.read_bytes()
+    try:
+        return damage_of(read_jpeg(data).tables[0]) if data[:2] == b"\xff\xd8" else 0.0
+    except ValueError:  # a kind that others can read
+        return 0.0
+
+
+def _bled(colour: Float[np.ndarray, "h w c"], shown: np.ndarray) -> Float[np.ndarray, "h w c"]:
+    """Give pixels that are not shown the colour of the nearest that is."""
+    if shown.all() or not shown.any():
+        return colour
+    near = np.asarray(distance_transform_edt(~shown, return_distances=False, return_indices=True))
+    return colour[near[0], near[1]]
+
+
+def upscale(
+    image: Float[np.ndarray, "h w c"] | str | os.PathLike[str],
+    scale: float | None = None,
+    *,
+    size: int | tuple[int, int] | None = None,
+    model: str | os.PathLike[str] = "photos",
+    detail: float = 1.0,
+    consistency: float = 1.0,
+    repair: float | None = None,
+    progress: bool | None = None,
+) -> Float[np.ndarray, "h2 w2 c"]:
+    """Enlarge a picture, with the detail that a network has learnt to expect.
+
+    What a small picture has lost is not in it: the result is one of many pictures that look like
+    it when they are reduced. Which of them, is decided by what the network has seen: ``model``
+    names it, ``invention_map`` shows where it went beyond what the picture says, and files that
+    the command line writes say it too.
+
+    The network writes cosines into the cell of each pixel, which are evaluated at any scale and
+    blended with the neighbours' (after LIIF, Chen et al. 2021, and OPE-SR, Song et al. 2023); they
+    are added to the cubic enlargement.
+
+    Args:
+        image: ``(h, w, c)`` in [0, 1], of 1, 3 or 4 channels, or the path of a picture.
+        scale: How many times larger, 1 to 30; networks have learnt those up to 4.
+        size: Instead: the height, or (height, width).
+        model: ``"photos"``, or the path of weights of ``coordnet train upscale``.
+        detail: How coarse the detail is, from 1 to 4: how many pixels of a fine scan one of the
+            result stands for. Of a painting the strokes (1), or the arm that they paint (4).
+        consistency: How far the result, reduced again, is the picture: 1 wholly, so that no colour
+            and no brightness shifts, 0 not at all. Of damaged pictures in the mean of 8 pixels.
+        repair: How damaged the picture is, 0 to 1; when missing, what a JPEG file says of
+            itself, and 0 of others. At scale 1 this is all that happens.
+        progress: Draw a bar; when missing, in a terminal or notebook, if it takes long.
+
+    Returns:
+        float32 in [0, 1], as many channels as the picture.
+
+    Raises:
+        ValueError: An argument is out of its range, or the file is broken.
+        FormatError: The weights are none of an upscaler.
+        OSError: A file cannot be read.
+
+    >>> import coordnet as cn
+    >>> small = cn.read_image(cn.sample_image(), max_side=40)
+    >>> small.shape, upscale(small, 2.5).shape, upscale(small, size=70).shape
+    ((40, 34, 3), (100, 85, 3), (70, 60, 3))
+    """
+    net, _ = chosen(model, MODELS, "upscale")
+    by = partial(enlarged, net, detail=_checked_detail(detail), progress=progress)
+    return _enlarge(image, scale, size, consistency, repair, by)
+
+
+def invention_map(
+    image: Float[np.ndarray, "h w c"] | str | os.PathLike[str],
+    scale: float | None = None,
+    *,
+    size: int | tuple[int, int] | None = None,
+    model: str | os.PathLike[str] = "photos",
+    detail: float = 1.0,
+    progress: bool | None = None,
+) -> Float[np.ndarray, "h2 w2"]:
+    """Return where, and how far, ``upscale`` goes beyond what a picture says.
+
+    Both the result and the cubic enlargement, brought to be the picture when they are reduced,
+    agree on all that it says; in what they differ it says nothing. The mean of the channels'
+    absolute differences, 0 to 1. Arguments and errors are those of :func:`upscale`.
+
+    >>> flat = np.full((12, 16, 3), 0.5, np.float32)
+    >>> invention_map(flat, 2).shape, float(invention_map(flat, 2).max()) < 0.02
+    ((24, 32), True)
+    """
+    net, _ = chosen(model, MODELS, "upscale")
+    detail = _checked_detail(detail)
+
+    def differences(small: Any, *, size: Any, damage: float, consistency: float) -> Any:
+        found = enlarged(net, small, size, detail=detail, damage=damage, progress=progress)
+        plain = resized(small, size)
+        brought_back(plain, small, consistency)
+        return np.abs(found - plain)
+
+    found = _enlarge(image, scale, size, 1.0, None, differences)
+    return found[..., : min(found.shape[2], 3)].mean(2)
+
+
+def _checked_detail(detail: float) -> float:
+    if not 1 <= detail <= 4:
+        msg = f"`detail` must be from 1, the finest, to 4, got {detail!r}"
+        raise ValueError(msg)
+    return float(detail)

@@ -1,0 +1,131 @@
+"""Training on a folder of one's own: the card, the stages, going on, and what is refused."""
+
+import json
+from functools import partial
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_jpeg import photo
+
+import coordnet as cn
+from coordnet import _cli
+from coordnet.restore import _ridge, _train
+from coordnet.restore._jpeg import as_jpeg
+from coordnet.restore._train import keep_triptychs, look_of, train_upscale
+from coordnet.restore._weights import read_weights
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(_train, "_WATCHED_SIDE", 48)
+    place = tmp_path / "pictures"
+    place.mkdir()
+    for k in range(12):  # of whose names one in ten is set aside
+        Image.fromarray(photo(300, 320, k)).save(place / f"p{k}.png")
+    (place / "notes.txt").write_text("no picture")
+    (place / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    return place
+
+
+def test_a_training_of_seconds(folder, tmp_path):
+    output, stages = tmp_path / "mine.safetensors", []
+    card = train_upscale(
+        folder, output, name="mine", minutes=0.03, width=4, blocks=1, note="drawn",
+        watch=stages.append, every=1.0,
+    )  # fmt: skip
+    net, found = read_weights(output, "upscale")
+    assert found == json.loads(json.dumps(card))
+    assert (card["name"], card["note"], net.trunk.blocks) == ("mine", "drawn", 1)
+    assert len(card["pictures"]) + len(card["set aside"]) == 12
+    assert set(card["set aside"]).isdisjoint(card["pictures"])
+    assert len(card["look"]["mean colour"]) == 3
+    assert card["look"]["edges"] == sorted(card["look"]["edges"])
+    assert not output.with_suffix(".checkpoint").exists()
+    assert stages[-1].step > 0
+    for stage in stages:
+        assert len(stage.triptychs) == min(4, len(card["set aside"]))
+        assert all(t.shape == (48, 3 * 48, 3) for t in stage.triptychs)
+    paths = keep_triptychs(tmp_path / "stages", stages[-1])
+    assert [cn.read_image(p).shape for p in paths] == [(48, 144, 3)] * len(paths)
+    small = np.full((8, 8, 3), 0.5, np.float32)
+    assert cn.upscale(small, 2, model=output).shape == (16, 16, 3)
+
+
+def test_maps_in_closed_form(tmp_path, monkeypatch):
+    """On the very pictures that they learnt from, linear maps never lose in the mean of squares."""
+    for k in range(3):
+        Image.fromarray(photo(256, 256, k)).save(tmp_path / f"p{k}.png")
+    monkeypatch.setattr(_ridge, "QUALITIES", (20, 80))
+    monkeypatch.setattr(_train, "solved", partial(_ridge.solved, pictures=4))
+    _ridge._told.cache_clear()
+    output = tmp_path / "mine.safetensors"
+    card = cn.train_dejpeg(tmp_path, output, name="mine", note="drawn")
+    assert card["note"] == "drawn"
+    assert read_weights(output, "dejpeg")[1] == json.loads(json.dumps(card))
+    clean = cn.read_image(tmp_path / "p0.png")
+    for quality in (20, 80):
+        data = as_jpeg(photo(256, 256, 0), quality, subsampling=2)
+        found, plain = cn.dejpeg(data, model=output), cn.dejpeg(data, strength=0, model=output)
+        assert cn.psnr(found, clean) > cn.psnr(plain, clean) + 0.2
+        # tables at other places of a picture that is no multiple of blocks: nothing is lost
+        part = as_jpeg(photo(256, 256, 0)[:51, :70], quality, subsampling=2)
+        assert cn.dejpeg(part, model=output).shape == (51, 70, 3)
+    grey = as_jpeg(photo(256, 256, 0)[..., 0], 20)
+    assert cn.dejpeg(grey, model=output).shape == (256, 256, 1)
+    with pytest.raises(cn.FormatError, match="weights for dejpeg, where those for upscale"):
+        cn.upscale(clean, 2, model=output)
+    _ridge._told.cache_clear()
+
+
+def test_look(tmp_path):
+    """By hand: half of the neighbours are equal, half are 100 apart."""
+    stripes = np.zeros((20, 41, 3), np.uint8)
+    stripes[:, 1::4] = stripes[:, 2::4] = 100
+    stripes[..., 2] = np.where(stripes[..., 2] > 0, 100, 0)
+    Image.fromarray(stripes).save(tmp_path / "a.png")
+    found = look_of(_train.Folder(tmp_path))
+    assert found["edges"][0] == 0
+    assert found["edges"][2:] == [100, 100]
+    assert found["mean colour"] == pytest.approx([stripes[..., 0].mean()] * 3, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"name": "two words"}, "`name` must be of letters"),
+        ({"minutes": 0}, "`minutes` must be above 0"),
+        ({"output": "a.bin"}, r"a\.bin: weights are a \.safetensors file"),
+        ({"folder": "none"}, "none: is not a folder"),
+    ],
+)
+def test_what_is_refused(folder, tmp_path, monkeypatch, options, match):
+    monkeypatch.chdir(tmp_path)
+    options = {"folder": folder, "output": "a.safetensors", "name": "mine", "minutes": 1} | options
+    with pytest.raises(ValueError, match=match):
+        train_upscale(**options)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="holds no picture that can be read"):
+        train_upscale(tmp_path / "empty", "a.safetensors", name="mine")
+    assert not list(tmp_path.glob("a.*"))
+
+
+def test_on_the_command_line(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    train = ["train", "upscale", str(folder), "--name", "mine", "--minutes", "0.02"]
+    assert _cli.main([*train, "--watch", "stages", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["file"] == "mine.safetensors"
+    assert record["card"]["name"] == "mine"
+    assert list((tmp_path / "stages").glob("0-*.jpg"))
+    source, large = str(folder / "p0.png"), str(tmp_path / "large.png")
+    assert _cli.main(["upscale", source, "1.5", "-o", large, "--model", "mine.safetensors"]) == 0
+    assert "480x450" in capsys.readouterr().out
+    assert cn.read_image(large).shape == (450, 480, 3)
+    with Image.open(large) as opened:
+        said = opened.getexif()[0x0131]
+    assert said.startswith("coordnet upscale; detail invented by mine, learnt from ")
+    assert _cli.main(["upscale", source, "-o", large, "--model", "mine.safetensors"]) == 2
+    assert "give `scale`" in capsys.readouterr().err
+    assert _cli.main(["upscale", source, "2", "-o", source, "--model", "mine.safetensors"]) == 2
+    assert "are the same file" in capsys.readouterr().err
