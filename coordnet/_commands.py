@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ._commands_codec import info_of_compressed, is_compressed, run_compress, run_decompress
-from ._commands_restore import run_dejpeg, run_train, run_upscale
+from ._commands_restore import info_of_weights, run_dejpeg, run_train, run_upscale
 from ._files import FormatError, check_target
 from ._outcome import Outcome, check_distinct, output_of, written
 
@@ -206,6 +206,8 @@ def run_info(options: Namespace) -> Outcome:
         metadata = {}  # load says what is wrong
     if metadata.get("format", "").startswith("coordnet checkpoint"):
         return _info_of_checkpoint(path, size, metadata)
+    if metadata.get("format", "").startswith("coordnet restoration"):
+        return info_of_weights(path, size)
     from ._nets import load
     from ._page import CHANNELS, size_text
 

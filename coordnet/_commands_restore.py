@@ -11,6 +11,7 @@ from ._outcome import Outcome, check_distinct, output_of, written
 if TYPE_CHECKING:
     from ._decode import ImageInfo
 
+_LISTED = 12  # of a card's lists longer ones are counted
 _SOFTWARE = 0x0131  # the EXIF tag that says what made a file
 
 
@@ -84,6 +85,19 @@ def run_train(options: Namespace) -> Outcome:
     )  # fmt: skip
     made = written(output)
     return made._replace(record=made.record | {"card": card})
+
+
+def info_of_weights(path: Path, size: int) -> Outcome:
+    """Tell what trained weights are for, and their card."""
+    from ._page import size_text
+    from .restore._weights import card_of
+
+    kind, card = card_of(path)
+    line = f"{path}  weights for {kind}  {size_text(size)}"
+    for name, value in card.items():
+        many = isinstance(value, list) and len(value) > _LISTED
+        line += f"\n  {name}: {len(value) if many else value}"
+    return Outcome(line, {"file": path, "kind": f"weights for {kind}", "bytes": size, "card": card})
 
 
 def _output(options: Namespace, source: Path, name: str) -> Path:

@@ -36,7 +36,7 @@ def fann(monkeypatch):
     ("script", "parts"),
     [
         ("speed", "a,b,c"), ("speed", "d,e"), ("speed", "f,g"), ("quality", ""),
-        ("trainers", "a,b"), ("trainers", "c,e"), ("trainers", "d"),
+        ("trainers", "a,b"), ("trainers", "c,e"), ("trainers", "d"), ("restore", "a,b,c,d,e,f"),
     ],
 )  # fmt: skip
 def test_a_smoke_run(tmp_path, script, parts):
@@ -54,6 +54,44 @@ def test_a_smoke_run(tmp_path, script, parts):
             # a row of figures names picture and network; one without says why there are none
             assert len(row) == 1 or any(isinstance(v, float) for v in row.values()) or row["for"]
             assert row["what"] in done.stdout
+
+
+@pytest.fixture
+def restore(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module("restore")
+
+
+# as printed in FBCNN's table (Jiang et al. 2021), the last two in PSNR alone
+PUBLISHED = {
+    10: (27.82, 0.760, 25.21), 20: (30.12, 0.834, 27.50), 30: (31.48, 0.867, 28.94),
+    40: (32.43, 0.885, 29.92), 80: (36.44,), 90: (39.37,),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("quality", PUBLISHED)
+def test_jpeg_is_measured_as_published(restore, quality):
+    folder = cn.images_folder()
+    if folder is None or not (folder / "classic5").is_dir():
+        pytest.skip("Classic5 is not at hand (COORDNET_IMAGES)")
+    found = []
+    for picture in restore.pictures("classic5/*.bmp", restore.Options(False, 1), "L").values():
+        seen = restore.plain(restore.as_jpeg(picture, quality))
+        found.append([f(seen, picture) for f in (restore.psnr, restore.ssim, restore.psnr_b)])
+    means = np.mean(found, 0)
+    # half of the last digit that is printed, and as much for an encoder of another year
+    for value, printed, digit in zip(means, PUBLISHED[quality], (0.01, 0.001, 0.01), strict=False):
+        assert value == pytest.approx(printed, abs=digit)
+
+
+def test_psnr_b_by_hand(restore):
+    """A step of 10 between two even blocks of 8 pixels, of which the truth knows nothing."""
+    seen = np.full((16, 16), 100.0)
+    seen[:, 8:] = 110
+    truth = np.full((16, 16), 105.0)
+    # 16 of 32 steps across blocks are 100, none within; log(8) / log(16) of their mean is added
+    expected = 10 * np.log10(255**2 / (25 + 0.75 * 50))
+    assert restore.psnr_b(seen, truth) == pytest.approx(expected)
 
 
 def test_missing_peers_are_said(tmp_path):

@@ -118,6 +118,10 @@ def test_on_the_command_line(folder, tmp_path, monkeypatch, capsys):
     assert record["file"] == "mine.safetensors"
     assert record["card"]["name"] == "mine"
     assert list((tmp_path / "stages").glob("0-*.jpg"))
+    assert _cli.main(["info", "mine.safetensors"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("mine.safetensors  weights for upscale")
+    assert "\n  name: mine\n" in out
     source, large = str(folder / "p0.png"), str(tmp_path / "large.png")
     assert _cli.main(["upscale", source, "1.5", "-o", large, "--model", "mine.safetensors"]) == 0
     assert "480x450" in capsys.readouterr().out

@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=32)
     parser.add_argument("--blocks", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--note", help="for the card: licences, where from")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     folder = Folder(options.folder)
@@ -76,8 +77,10 @@ def main() -> None:
         belongs={"network": str(form), "seed": str(options.seed)}, watch=watch, every=900,
     )  # fmt: skip
     card = {
+        "name": "small",
         "pictures": len(folder.training),
-        "folder": options.folder.name,
+        "set aside": [path.name for path in folder.validation],
+        "note": options.note,
         "drawn screens": "a quarter of the pictures",
         "qualities": "5 to 95, a quarter compressed twice",
         "minutes": options.minutes,

@@ -134,6 +134,7 @@ def compress(
         image, found = read_image(image, info=True, clip=True)
         info = info or found
     samples = _samples(image)
+    del image  # one that was read is needed no longer, and large
     most = most_bytes(samples.shape[:2], bpp, max_bytes)
     file = _File(samples, info)
     if kind == "weights":

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
@@ -73,8 +73,7 @@ class Part:
         self.numbers = _models.kept(model)
         self.deltas: _chunk.Deltas = {}
         finest = LEVELS - len(self.numbers["own"])
-        image = np.moveaxis(samples, 2, 0).astype(np.float32) / 255
-        self.grids = Grids(image, finest)
+        self.grids = Grids(np.moveaxis(samples, 2, 0) / np.float32(255), finest)
         params = jax.tree.map(jnp.asarray, _models.floats(self.numbers))
         self.weights: list[list[float]] = []
         self.state: Nets = nets(params, _chunk.TUNED if tuned else ())
@@ -101,11 +100,10 @@ class Part:
         )
         return _chunk.coded(self.model, self.deltas, cut, worth)
 
-    def pixels(self, latents: list[Int[np.ndarray, "_ _ _"]]) -> UInt8[np.ndarray, "h w 3"]:
-        """Return what a decoder will make of latents."""
-        numbers = _chunk.changed(self.numbers, self.deltas)
-        synthesis, _ = _models.decoders(numbers)
-        return painted(synthesis, latents, self.grids.size)
+    def painter(self) -> Callable[[list[Int[np.ndarray, "_ _ _"]]], UInt8[np.ndarray, "h w 3"]]:
+        """Return what makes of latents what a decoder will: without the grids of the fit."""
+        synthesis, _ = _models.decoders(_chunk.changed(self.numbers, self.deltas))
+        return partial(painted, synthesis, size=self.grids.size)
 
     def weigh(self) -> None:
         """Find out what an error of a latent costs, by grid and channel: squared, in pixels."""
@@ -153,14 +151,12 @@ def fit(
     rounding = None
     for last in (False, False, True):
         tuned = expected > 8 * _NETS_BYTES
+        parts: list[Part] = []  # those of the last time are large
         parts = [
             Part(plane, model, tuned=tuned, channels=wide)
             for plane, wide in zip(planes, channels, strict=True)
         ]
         if _fitted(parts, target, price, steps, seed, bar or Bar(), last):
-            for part in parts:
-                if part.state.tuned:
-                    _settle_nets(part, price.felt)
             rounding = _come_to(parts, target, price, steps, seed)
             price = Price(price.felt)
             if rounding is not None or model == near(price.now):
@@ -170,10 +166,9 @@ def fit(
     if rounding is None and target.size is not None:
         sizes = [plane.shape[:2] for plane in planes]
         return [Fit(_chunk.packed(_chunk.nothing(*size)), _even(*size)) for size in sizes]
-    coded = [part.coded(rounding or 0.0) for part in parts]
-    return [
-        Fit(body, part.pixels(latents)) for part, (body, latents) in zip(parts, coded, strict=True)
-    ]
+    made = [(*part.coded(rounding or 0.0), part.painter()) for part in parts]
+    del parts  # their memory is needed to paint
+    return [Fit(body, painter(latents)) for body, latents, painter in made]
 
 
 def _even(height: int, width: int) -> UInt8[np.ndarray, "h w 3"]:
@@ -284,7 +279,7 @@ def _settle_nets(part: Part, price: float) -> None:
 def _come_to(
     parts: list[Part], target: Target, price: Price, steps: int, seed: int
 ) -> float | None:
-    """Make further steps until the target is in reach.
+    """Settle the networks, and make further steps until the target is in reach.
 
     Returns:
         The price of rounding that meets the target, 0 where plain rounding does. None where
@@ -292,6 +287,8 @@ def _come_to(
     """
     rng, key = np.random.default_rng(seed + 1), jax.random.key(seed + 1)
     for part in parts:
+        if part.state.tuned:
+            _settle_nets(part, price.felt)
         part.weigh()
     if target.price is not None:
         return 0.0
@@ -305,7 +302,7 @@ def _come_to(
         coded = [part.coded(rounding) for part in parts]
         if target.size is not None:
             return float(sum(len(body) for body, _ in coded))
-        pixels = [p.pixels(latents) for p, (_, latents) in zip(parts, coded, strict=True)]
+        pixels = [p.painter()(latents) for p, (_, latents) in zip(parts, coded, strict=True)]
         return psnr_of([p.samples for p in parts], pixels, [p.channels for p in parts])
 
     found, push, before = value(0.0), _PUSH, None

@@ -31,7 +31,7 @@ class Grids:
         self.finest = finest
         tall, wide = (-(-n // WINDOW) * WINDOW for n in self.size)
         beyond = (0, 0), (0, tall - height), (0, wide - width)
-        self.image = np.pad(image, beyond, mode="edge").astype(np.float32)
+        self.image = np.pad(image.astype(np.float32, copy=False), beyond, mode="edge")
         self.values, self.slopes, self.first, self.second = (
             [
                 np.zeros((c, h + 2 * MARGIN, w + 2 * MARGIN), np.float32)

@@ -9,7 +9,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from ._jpeg import BLOCK, Bins, Jpeg, bins, flat, unrounded
-from ._planes import RGB_OF_YCC, enlarged, guided, spread
+from ._planes import RGB_OF_YCC, checked, enlarged, spread
 from ._trunk import Trunk, conv
 
 PERIOD = 8  # cells of 2 x 2 pixels after which blocks of chroma repeat (of 4:2:0, 16 pixels)
@@ -46,7 +46,7 @@ def seen(jpeg: Jpeg) -> Seen:
     for k, plane in enumerate(chroma):
         planes[..., 1 + k] = enlarged(plane, jpeg.size)
         whole = plane.shape == jpeg.size
-        planes[..., 3 + k] = planes[..., 1 + k] if whole else guided(luma, plane)
+        planes[..., 3 + k] = planes[..., 1 + k] if whole else checked(luma, plane)
     even = flat(jpeg.planes[0])
     for plane in jpeg.planes[1:]:
         even &= spread(flat(plane), jpeg.size)

@@ -15,6 +15,12 @@ _HALF = np.array([0, 128, 128], np.float32)
 
 _WINDOW = 5  # samples of chroma along an axis, to which a line is fitted
 _NOISE = 10.0  # squared levels of luma that are no structure
+_TRIED = 7  # samples of chroma along an axis, over which it is tried what luma says of it
+_FLAT = 0.05  # squared levels of chroma below which nothing is told from it
+# What part of luma's change serves a picture one scale below: of kodim02, 04 and 15, which guided
+# chroma costs 2 to 3 dB, 0.20 to 0.38, of drawn screens 0.4 to 1.1, of photographs reduced to a
+# quarter, which it serves, 0.25 to 0.7
+_NONE, _ALL = 0.3, 0.6
 
 
 def to_ycc(rgb: Num[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:
@@ -108,3 +114,31 @@ def guided(
     slope = (mean(small * said) - middle * mean(said)) / (mean(small**2) - middle**2 + _NOISE)
     shape = luma.shape[0], luma.shape[1]
     return enlarged(said, shape) + enlarged(slope, shape) * (luma - enlarged(small, shape))
+
+
+def checked(
+    luma: Float[np.ndarray, "h w"], chroma: Float[np.ndarray, "h2 w2"]
+) -> Float[np.ndarray, "h w"]:
+    """Return chroma with luma's edges as far as that serves this picture, else enlarged linearly.
+
+    What luma says is tried on the stored chroma itself: reduced once more, and guided by luma at
+    chroma's size, it should come back. How much of the change does so best, by least squares over
+    the picture and about each sample, is how much of it is made one scale above. Chroma of film and
+    of many cameras has no edges of luma there, whatever it has below.
+
+    >>> edge = np.where(np.arange(32) < 13, 0.0, 90.0)[None].repeat(32, 0)
+    >>> small = reduced(edge, (16, 16))
+    >>> bool(np.abs(checked(edge, small) - edge).max() < 2)
+    True
+    """
+    size, shape = (chroma.shape[0], chroma.shape[1]), (luma.shape[0], luma.shape[1])
+    fewer = reduced(chroma, (-(-size[0] // 2), -(-size[1] // 2)))
+    linear = enlarged(fewer, size)
+    change, lacks = guided(reduced(luma, size), fewer) - linear, chroma - linear
+    both, own = change * lacks, change**2
+    whole = float(both.mean() / (own.mean() + _FLAT))
+    local = uniform_filter(both, _TRIED, mode="nearest")
+    local /= uniform_filter(own, _TRIED, mode="nearest") + _FLAT
+    trust = np.clip((whole - _NONE) / (_ALL - _NONE), 0, 1) * np.clip(local, 0, 1) ** 2
+    plain = enlarged(chroma, shape)
+    return plain + enlarged(trust.astype(np.float32), shape) * (guided(luma, chroma) - plain)

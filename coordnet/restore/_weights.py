@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,38 @@ def read_weights(path: str | os.PathLike[str], kind: str) -> tuple[Any, Any]:
         FormatError: The file holds no such weights, those of another kind, or is broken.
         OSError: It cannot be read.
     """
+    with _opened(path) as (file, said):
+        if said["kind"] != kind:
+            msg = f"{path}: weights for {said['kind']}, where those for {kind} are needed"
+            raise FormatError(msg)
+        form = {str(k): int(v) for k, v in said["form"].items()}
+        if not all(0 < v <= _MOST for v in form.values()):
+            msg = f"{path}: describes an impossible network {form}"
+            raise FormatError(msg)
+        make: Any = _KINDS[kind][said["network"]]
+        graph, state = nnx.split(
+            nnx.eval_shape(lambda: make(**form, rngs=nnx.Rngs(0))), nnx.Param, ...
+        )[:2]
+        leaves = []
+        for place, leaf in jax.tree.leaves_with_path(state):
+            tensor = file.get_tensor(tensor_name(place))
+            if tensor.shape != leaf.shape:
+                msg = f"{path}: its weights are not those of the network it describes"
+                raise FormatError(msg)
+            leaves.append(jnp.asarray(tensor, jnp.float32))
+        found = jax.tree.unflatten(jax.tree.structure(state), leaves)
+        return nnx.merge(graph, found), said["card"]
+
+
+def card_of(path: str | os.PathLike[str]) -> tuple[str, dict[str, Any]]:
+    """Return what weights are for, and their card; raises as :func:`read_weights` does."""
+    with _opened(path) as (_, said):
+        return str(said["kind"]), dict(said["card"])
+
+
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[Any, Any]]:
+    """Open a file of weights; what goes wrong within is the file's fault."""
     with open(path, "rb"):
         pass  # a missing or unreadable file is the system's own error
     try:
@@ -66,32 +99,13 @@ def read_weights(path: str | os.PathLike[str], kind: str) -> tuple[Any, Any]:
                 found = metadata.get("format", "no format of ours")
                 msg = f"{path}: not weights of a restoration network (found {found})"
                 raise FormatError(msg)
-            said = json.loads(metadata["network"])
-            if said["kind"] != kind:
-                msg = f"{path}: weights for {said['kind']}, where those for {kind} are needed"
-                raise FormatError(msg)
-            form = {str(k): int(v) for k, v in said["form"].items()}
-            if not all(0 < v <= _MOST for v in form.values()):
-                msg = f"{path}: describes an impossible network {form}"
-                raise FormatError(msg)
-            make: Any = _KINDS[kind][said["network"]]
-            graph, state = nnx.split(
-                nnx.eval_shape(lambda: make(**form, rngs=nnx.Rngs(0))), nnx.Param, ...
-            )[:2]
-            leaves = []
-            for place, leaf in jax.tree.leaves_with_path(state):
-                tensor = file.get_tensor(tensor_name(place))
-                if tensor.shape != leaf.shape:
-                    msg = f"{path}: its weights are not those of the network it describes"
-                    raise FormatError(msg)
-                leaves.append(jnp.asarray(tensor, jnp.float32))
+            yield file, json.loads(metadata["network"])
     except FormatError:
         raise
     except (safetensors.SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
         # RuntimeError: JSON nested too deep for Python
         msg = f"{path}: not weights of a restoration network, or broken ones ({error})"
         raise FormatError(msg) from error
-    return nnx.merge(graph, jax.tree.unflatten(jax.tree.structure(state), leaves)), said["card"]
 
 
 def chosen(model: str | os.PathLike[str], names: Sequence[str], kind: str) -> tuple[Any, Any]:
