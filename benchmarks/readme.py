@@ -30,6 +30,8 @@ apt install libfann2                   # FANN, the C library of the original exp
 python benchmarks/speed.py             # --only a,b for parts, --smoke for toy sizes
 python benchmarks/quality.py
 python benchmarks/trainers.py
+python benchmarks/codec.py             # d, 26 megapixels, takes half an hour
+python benchmarks/restore.py
 python benchmarks/readme.py
 ```
 

@@ -22,12 +22,12 @@ def run_dejpeg(options: Namespace) -> Outcome:
 
     source = Path(options.file)
     output = _output(options, source, source.stem + ".png")
+    check_kind(output, 1, 8)  # before the work: it can be written at all
     begun = time.perf_counter()
     image = dejpeg(
         source, model=options.model, strength=options.strength, keep_bins=not options.free,
         quality=options.quality, progress=False if options.quiet else None,
     )  # fmt: skip
-    check_kind(output, image.shape[2], 8)
     _, info = read_image(source, info=True)
     write_image(output, image, info=_signed(info, "dejpeg"))
     return _made(output, image, begun)
@@ -35,23 +35,26 @@ def run_dejpeg(options: Namespace) -> Outcome:
 
 def run_upscale(options: Namespace) -> Outcome:
     """Write a picture at a larger size, and in it which network invented its detail."""
+    from ._encode import WITH_16_BITS
     from ._images import check_kind, read_image, write_image
     from .restore._upscale import MODELS, upscale
     from .restore._weights import chosen
 
     source = Path(options.picture)
     output = _output(options, source, f"{source.stem}-large.png")
+    picture, info = read_image(source, info=True, clip=True)
+    check_kind(output, picture.shape[2], 8)  # before the work
+    del picture
     begun = time.perf_counter()
     image = upscale(
         source, options.scale, size=options.size, model=options.model, detail=options.detail,
         consistency=options.consistency, repair=options.repair,
         progress=False if options.quiet else None,
     )  # fmt: skip
-    check_kind(output, image.shape[2], 8)
-    _, info = read_image(source, info=True, clip=True)
     _, card = chosen(options.model, MODELS, "upscale")
     by = f"upscale; detail invented by {card['name']}, learnt from {len(card['pictures'])} pictures"
-    bits = 16 if info.bits == 16 and output.suffix.lower() in (".png", ".tif", ".tiff") else 8
+    deep = info.bits == 16 and check_kind(output, image.shape[2], 8) in WITH_16_BITS
+    bits = 16 if deep else 8
     write_image(output, image, bits=bits, info=_signed(info, by))
     made = _made(output, image, begun)
     return made._replace(record=made.record | {"model": card["name"]})
@@ -62,6 +65,13 @@ def run_train(options: Namespace) -> Outcome:
     from .restore._train import Stage, keep_triptychs, train_dejpeg, train_upscale
 
     output = _output(options, Path(options.folder), f"{options.name}.safetensors")
+    if options.watch is not None:
+        inside = Path(options.watch).resolve().is_relative_to(Path(options.folder).resolve())
+        if inside or options.kind == "dejpeg" or Path(options.watch).is_file():
+            what = "is within FOLDER, whose pictures are learnt from" if inside else "is a file"
+            what = "is for upscale" if options.kind == "dejpeg" else what
+            msg = f"--watch {options.watch}: {what}; name another folder"
+            raise ValueError(msg)
     if options.kind == "dejpeg":
         card = train_dejpeg(
             options.folder, output, name=options.name, seed=options.seed, note=options.note
@@ -115,10 +125,15 @@ def _signed(info: "ImageInfo", by: str) -> "ImageInfo":
     """Return what a file is to say, with what made it in its EXIF."""
     from PIL import Image
 
+    said = f"coordnet {by}"
     exif = Image.Exif()
-    if info.exif is not None:
-        exif.load(info.exif)
-    exif[_SOFTWARE] = f"coordnet {by}"
-    data = exif.tobytes()
+    try:
+        exif.load(info.exif or b"")
+        exif[_SOFTWARE] = said
+        data = exif.tobytes()
+    except Exception:  # an odd block raises all kinds: what made the file is said in its place
+        exif = Image.Exif()
+        exif[_SOFTWARE] = said
+        data = exif.tobytes()
     data = data if data.startswith(b"Exif\0\0") else b"Exif\0\0" + data
     return dataclasses.replace(info, exif=data)

@@ -72,7 +72,7 @@ examples:
   coordnet dejpeg bad.jpg -o good.png
   coordnet dejpeg resaved.jpg -o good.png --quality 20      # it was saved badly before
 
-What the file says of the picture is kept: every coefficient stays within half of its step.""",
+What the file says of the picture is kept: its coefficients stay about where it says they lie.""",
     "upscale": """\
 examples:
   coordnet upscale photo.jpg 3.5 -o large.png
@@ -86,7 +86,7 @@ examples:
   coordnet train upscale etchings/ --name etchings --minutes 60 --watch stages/
   coordnet train dejpeg scans/ --name scans      # then: coordnet dejpeg --model scans.safetensors
 
-Every tenth picture is set aside to verify: --watch writes each of them at every stage as original,
+Every tenth picture is set aside to verify: --watch writes four of them at every stage as original,
 input and result. Run again, it goes on where it was stopped.""",
     "info": """\
 examples:

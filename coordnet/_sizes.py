@@ -83,7 +83,9 @@ def drawn_size(
         )
         if size is None:
             times = 1.0 if scale is None else scale
-            if not (isinstance(times, Real) and times > 0 and math.isfinite(times)):
+            if not (
+                isinstance(times, Real) and times > 0 and math.isfinite(times * max(high, wide))
+            ):
                 msg = f"`scale` must be above 0, got {scale!r}"
                 raise ValueError(msg)
             result = (max(1, round(high * times)), max(1, round(wide * times)))

@@ -246,3 +246,21 @@ def test_more_pixels_than_pillow_decodes(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(ValueError, match=r"big\.jpg: cannot be read as a JPEG"):
         read_jpeg(data, "big.jpg")
+
+
+def test_colours_that_adobe_marks_as_unconverted_are_refused():
+    file = io.BytesIO()
+    Image.fromarray(photo(16, 16)).save(file, "JPEG", keep_rgb=True)
+    data = bytearray(file.getvalue())
+    frame, scan = data.index(b"\xff\xc0"), data.index(b"\xff\xda")
+    for k in range(3):  # components numbered as those of YCbCr
+        data[frame + 10 + 3 * k] = data[scan + 5 + 2 * k] = k + 1
+    with pytest.raises(ValueError, match="is stored as R, G and B"):
+        read_jpeg(bytes(data))
+
+
+def test_a_step_of_zero_is_refused():
+    data = bytearray(as_jpeg(photo(16, 16), 50))
+    data[data.index(b"\xff\xdb") + 5] = 0
+    with pytest.raises(ValueError, match=r"a step of 0|cannot be read"):
+        read_jpeg(bytes(data))

@@ -5,13 +5,15 @@ from functools import partial
 
 import numpy as np
 import pytest
+from flax import nnx
 from PIL import Image
 from test_jpeg import photo
 
 import coordnet as cn
 from coordnet import _cli
 from coordnet.restore import _ridge, _train
-from coordnet.restore._jpeg import as_jpeg
+from coordnet.restore._cleaner import seen
+from coordnet.restore._jpeg import as_jpeg, read_jpeg
 from coordnet.restore._train import keep_triptychs, look_of, train_upscale
 from coordnet.restore._weights import read_weights
 
@@ -76,6 +78,69 @@ def test_maps_in_closed_form(tmp_path, monkeypatch):
     with pytest.raises(cn.FormatError, match="weights for dejpeg, where those for upscale"):
         cn.upscale(clean, 2, model=output)
     _ridge._told.cache_clear()
+
+
+def test_grey_files_take_the_map_of_their_quality():
+    """Which is told by the steps of luma: the other half of what is told repeats them."""
+    net = _ridge.Ridge(rngs=nnx.Rngs(0))
+    for place, quality in enumerate(_ridge.QUALITIES):
+        shown = seen(read_jpeg(as_jpeg(photo(64, 64)[..., 0], quality)))
+        maps = np.zeros_like(net.luma[...])
+        maps[place, 300] = 0.5
+        net.luma[...] = maps
+        assert np.abs(net(shown)[..., 0] - shown.planes[..., 0]).max() > 1, quality
+
+
+def test_a_run_goes_on_with_its_own_pictures_alone(folder, tmp_path):
+    output, tiny = tmp_path / "mine.safetensors", {"width": 4, "blocks": 1, "name": "mine"}
+
+    def stop(stage):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_upscale(folder, output, minutes=5, watch=stop, every=0.2, **tiny)
+    assert output.with_suffix(".checkpoint").is_file()
+    (folder / "p0.png").unlink()
+    with pytest.raises(ValueError, match="pictures"):
+        train_upscale(folder, output, minutes=0.01, **tiny)
+    assert not output.exists()
+
+
+def test_odd_pictures_of_a_folder(tmp_path):
+    """One pixel wide, too small to be reduced, cut short: none of them ends a training."""
+    place = tmp_path / "pictures"
+    place.mkdir()
+    for k in range(3):
+        Image.fromarray(photo(300, 320, k)).save(place / f"p{k}.png")
+    for name in ("p15", "p22", "p8"):  # set aside, by their names
+        Image.fromarray(photo(3, 1)).save(place / f"{name}.png")
+    (place / "cut.png").write_bytes((place / "p1.png").read_bytes()[:3000])
+    card = train_upscale(
+        place, tmp_path / "a.safetensors", name="a", minutes=0.01, width=4, blocks=1,
+        watch=lambda stage: None, every=1,
+    )  # fmt: skip
+    assert "look" in card
+    lonely = tmp_path / "one"
+    lonely.mkdir()
+    Image.fromarray(photo(3, 1)).save(lonely / "p8.png")
+    pictures = _train.Folder(lonely)
+    assert (len(pictures.training), len(pictures.validation)) == (1, 0)
+    assert look_of(pictures) == {}
+
+
+def test_what_a_command_refuses_before_its_work(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    fail = "coordnet.restore._upscale.enlarged"
+    monkeypatch.setattr(fail, lambda *_, **__: pytest.fail("it worked in vain"))
+    for argv, match in (
+        (["upscale", str(folder / "p0.png"), "2", "-o", "a.gif"], "a.gif"),
+        (["train", "upscale", str(folder), "--name", "a", "--watch", str(folder / "w")], "within"),
+        (["train", "dejpeg", str(folder), "--name", "a", "--watch", "w"], "is for upscale"),
+        (["upscale", str(folder / "p0.png"), "1e308"], "`scale` must be above 0"),
+    ):
+        assert _cli.main(argv) == 2
+        assert match in capsys.readouterr().err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["pictures"]
 
 
 def test_look(tmp_path):

@@ -2,6 +2,7 @@
 
 import os
 from functools import partial
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -81,14 +82,16 @@ def dejpeg(
     """Read a JPEG file without its blocks, ringing and washed-out colours.
 
     A small network sees the planes as the file stores them and is told its tables of steps. What it
-    says is moved to where the file's own coefficients say that the picture lay, so that no
-    coefficient of luma or chroma is further off than half a step (``keep_bins``); areas of one
-    colour stay what they are. Grey files give one channel.
+    says is moved to where the file's own coefficients say that the picture lay: half a step about
+    each, and a twentieth more for how encoders round (``keep_bins``). Where a file does not say it,
+    in blocks of clipped samples and at the borders, and where a colour is beyond black or white in
+    the end, it may be further. Areas of one colour stay what they are. Grey files give one channel.
 
     Args:
         source: A path, or the bytes of a file: grey or colour, baseline or progressive.
         model: ``"small"``, or the path of weights of ``coordnet train dejpeg``.
-        strength: How much of the change is made: 0 is the decoded picture, 1 all of it.
+        strength: How much of the network's change is made, 0 to 1; with 0 and no ``keep_bins`` the
+            picture is decoded, before it was rounded.
         keep_bins: Stay within what the file says.
         quality: Clean as if the file had this quality, 1 to 100 by libjpeg's tables: of a picture
             that was saved again, well, after it was saved badly. What the file says is of the
@@ -112,10 +115,11 @@ def dejpeg(
     >>> cn.psnr(dejpeg(file.getvalue()), clean) > cn.psnr(plain, clean)
     True
     """
-    if not 0 <= strength <= 1:
+    if not (isinstance(strength, Real) and 0 <= strength <= 1):
         msg = f"`strength` must be from 0 to 1, got {strength!r}"
         raise ValueError(msg)
-    if quality is not None and not (isinstance(quality, int) and 1 <= quality <= 100):
+    whole = isinstance(quality, Integral) and not isinstance(quality, bool)
+    if quality is not None and not (whole and 1 <= int(quality) <= 100):
         msg = f"`quality` must be a whole number from 1 to 100, got {quality!r}"
         raise ValueError(msg)
     if not isinstance(source, str | os.PathLike | bytes):
@@ -126,7 +130,7 @@ def dejpeg(
     jpeg = read_jpeg(data, name)
     shown = seen(jpeg)
     if quality is not None:
-        theirs = read_jpeg(as_jpeg(np.zeros((8, 8, 3), np.uint8), quality)).tables
+        theirs = read_jpeg(as_jpeg(np.zeros((8, 8, 3), np.uint8), int(quality))).tables
         shown = shown._replace(told=told_of(jpeg._replace(tables=theirs[: len(jpeg.planes)])))
     net, _ = chosen(model, ("small",), "dejpeg")
     found = cleaned(

@@ -65,16 +65,22 @@ def read_jpeg(data: bytes, name: str = "the file") -> Jpeg:
                 with contextlib.suppress(Exception):  # with damaged EXIF it is a picture still
                     orientation = picture.getexif().get(ORIENTATION, 1)
                 mode = picture.mode
+                # Adobe's mark says so, where no JFIF header is there to say the opposite
+                marked = picture.info.get("adobe_transform") == 0 and "jfif" not in picture.info
     except _BROKEN as error:
         msg = f"{name}: cannot be read as a JPEG: {error}"
         raise ValueError(msg) from error
-    if mode not in ("L", "RGB") or [layer[0] for layer in layers] == [*b"RGB"]:
+    plain = [layer[0] for layer in layers] == [*b"RGB"] or (marked and len(layers) == 3)
+    if mode not in ("L", "RGB") or plain:
         kind = "CMYK" if mode == "CMYK" else "stored as R, G and B"
         msg = (
             f"{name}: is {kind}, where grey and YCbCr are read; convert it to RGB and save it again"
         )
         raise ValueError(msg)
     tables = tuple(np.array(steps[layer[3]], np.int64).reshape(BLOCK, BLOCK) for layer in layers)
+    if min(table.min() for table in tables) < 1:
+        msg = f"{name}: cannot be read as a JPEG: it has a step of 0"
+        raise ValueError(msg)
     return Jpeg(_planes(data, len(layers), name), tables, (size[0], size[1]), orientation)
 
 

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -80,37 +81,41 @@ def learn(
     time_of_all = math.inf if minutes is None else 60 * minutes
     losses: list[float] = []
     since, seconds = None, 0.0
+
+    def keep(spent: float) -> None:
+        record.update(step=step, seconds=record["seconds"] + spent, falls=total)
+        record["loss"] = sum(losses) / max(1, len(losses))
+        if checkpoint is not None:
+            write_checkpoint(checkpoint, (weights, state), belongs=belongs, record=record)
+
     batches = ordered(make, step)
-    for batch in batches:
-        if total is None and record["seconds"] + seconds >= _STEADY * time_of_all:
-            total = [step, max(1, round(step * (1 / _STEADY - 1)))]
-        share = 1.0 if total is None else min(1.0, 1 - (step - total[0]) / total[1])
-        if share <= 0:
-            break
-        pace = rate * min(1.0, (step + 1) / _WARMUP) * share
-        weights, state, loss = _step(graph, cost, weights, state, batch, jnp.float32(pace))
-        losses.append(float(loss))
-        step += 1
-        since = since or time.perf_counter()  # from here on: the first step compiles
-        seconds = time.perf_counter() - since
-        if seconds >= every:
-            record |= {"step": step, "seconds": record["seconds"] + seconds, "falls": total}
-            record["loss"] = sum(losses) / len(losses)
-            if checkpoint is not None:
-                write_checkpoint(checkpoint, (weights, state), belongs=belongs, record=record)
-            if watch is not None:
-                watch(nnx.merge(graph, jax.tree.map(jnp.array, weights)), step, record["loss"])
-            since, seconds = time.perf_counter(), 0.0
-            losses.clear()
-    batches.close()
+    try:
+        for batch in batches:
+            if total is None and record["seconds"] + seconds >= _STEADY * time_of_all:
+                total = [step, round(step * (1 / _STEADY - 1))]
+            share = 1.0 if total is None else min(1.0, (sum(total) - step) / max(1, total[1]))
+            if share <= 0:
+                break
+            pace = rate * min(1.0, (step + 1) / _WARMUP) * share
+            weights, state, loss = _step(graph, cost, weights, state, batch, jnp.float32(pace))
+            losses.append(float(loss))
+            step += 1
+            since = since or time.perf_counter()  # from here on: the first step compiles
+            seconds = time.perf_counter() - since
+            if seconds >= every:
+                keep(seconds)
+                if watch is not None:
+                    watch(nnx.merge(graph, jax.tree.map(jnp.array, weights)), step, record["loss"])
+                since, seconds = time.perf_counter(), 0.0
+                losses.clear()
+    except KeyboardInterrupt:
+        with suppress(RuntimeError):  # in the midst of a step its weights are given away
+            keep(seconds)
+        raise
+    finally:
+        batches.close()
     trained = nnx.merge(graph, weights)
-    if checkpoint is not None:
-        record |= {
-            "step": step,
-            "seconds": record["seconds"] + seconds,
-            "falls": total or [step, 0],
-        }
-        write_checkpoint(checkpoint, (weights, state), belongs=belongs, record=record)
+    keep(seconds)
     if watch is not None:
-        watch(trained, step, sum(losses) / max(1, len(losses)))
+        watch(trained, step, record["loss"])
     return trained

@@ -46,7 +46,9 @@ def _between(few: int, many: int, times: int) -> tuple[np.ndarray, np.ndarray, n
 
 
 def enlarged(plane: Num[np.ndarray, "h w"], size: tuple[int, int]) -> Float[np.ndarray, "h2 w2"]:
-    """Return stored chroma at the size of luma: linear between samples, as libjpeg's own decoder.
+    """Return stored chroma at the size of luma: linear between samples.
+
+    So does libjpeg where chroma is halved.
 
     >>> enlarged(np.array([[0.0, 4.0]]), (1, 4)).tolist()
     [[0.0, 1.0, 3.0, 4.0]]

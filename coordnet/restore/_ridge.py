@@ -44,7 +44,9 @@ class Ridge(nnx.Module):
 
     def __call__(self, shown: Seen) -> Float[np.ndarray, "h w 3"]:
         """Return Y, Cb and Cr of a file, 0 to 255."""
-        near = np.square(_told() - shown.told[:-3]).sum(1)  # by their steps
+        # by their steps, and of grey those of luma alone
+        many = len(_told()[0]) // (2 if len(shown.bins) == 1 else 1)
+        near = np.square(_told()[:, :many] - shown.told[:many]).sum(1)
         place = int(np.argmin(near))
         found = shown.planes[..., :3].copy()
         for k in range(len(shown.bins)):

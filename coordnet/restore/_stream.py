@@ -71,8 +71,9 @@ class Folder:
             raise ValueError(msg)
         # by name: a picture that is added later moves no other to the other side
         draw = {f: zlib.crc32(f.name.encode()) / 2**32 for f in files}
-        self.validation: Sequence[Path] = [f for f in files if draw[f] < held_out]
         self.training: Sequence[Path] = [f for f in files if draw[f] >= held_out] or files
+        # a folder of one or two may have none to spare
+        self.validation: Sequence[Path] = [f for f in files if f not in set(self.training)]
         self._memory, self._lock = memory, Lock()
         self._broken: set[Path] = set()
         self._kept: OrderedDict[Path, UInt8[np.ndarray, "h w 3"]] = OrderedDict()

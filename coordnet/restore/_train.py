@@ -13,6 +13,7 @@ from flax import nnx
 from jaxtyping import Float
 
 from .._caption import add_caption
+from .._checkpoint import fingerprint
 from .._files import check_target
 from .._images import write_image
 from .._metrics import psnr
@@ -114,7 +115,10 @@ def train_upscale(
     net = learn(
         net, partial(pairs, folder=pictures, seed=seed, halo=net.halo), cost,
         minutes=minutes, checkpoint=checkpoint,
-        belongs={"network": str(form), "seed": str(seed), "name": name},
+        belongs={
+            "network": str(form), "seed": str(seed), "name": name,
+            "pictures": fingerprint([(p.name, p.stat().st_size) for p in pictures.training]),
+        },
         watch=look, every=every,
     )  # fmt: skip
     card = _card(name, pictures, note) | {
@@ -192,8 +196,13 @@ def _card(name: str, pictures: Folder, note: str | None) -> dict[str, Any]:
 def _watched(pictures: Folder) -> list[Float[np.ndarray, "h w 3"]]:
     """Return the middles of some pictures that are not learnt from."""
     found = []
-    for path in list(pictures.validation)[:_WATCHED]:
-        picture = pictures.picture(path)
+    for path in pictures.validation:
+        try:
+            picture = pictures.picture(path)
+        except (ValueError, OSError):
+            continue
+        if len(found) == _WATCHED or min(picture.shape[:2]) < _WATCHED_SCALE:
+            continue
         sides = [
             min(n, _WATCHED_SIDE) // _WATCHED_SCALE * _WATCHED_SCALE for n in picture.shape[:2]
         ]
@@ -234,9 +243,13 @@ def look_of(pictures: Folder) -> dict[str, Any]:
             picture = pictures.picture(path)
         except (ValueError, OSError):
             continue
+        if picture.shape[1] < 2:
+            continue
         colours.append(picture.reshape(-1, 3).mean(0))
         grey = picture[::2].mean(2)
         edges.append(np.quantile(np.abs(np.diff(grey, axis=1)), (0.1, 0.5, 0.9, 0.99)))
+    if not colours:
+        return {}
     return {
         "mean colour": np.mean(colours, 0).round(1).tolist(),
         "edges": np.mean(edges, 0).round(2).tolist(),
