@@ -31,7 +31,7 @@ def main() -> None:
     image = picture(args, "kodak/kodim15.png", side=768, quick_side=96)
     numbers = Numbers()
     shot(args.out, (96, 144) if args.quick else (320, 480), numbers)
-    photograph(args.out, image, QUALITIES[::2] if args.quick else QUALITIES, numbers)
+    photograph(args.out, image, numbers)
     numbers.write(args.out / "numbers.json")
 
 
@@ -61,7 +61,7 @@ def shot(out: Path, size: tuple[int, int], numbers: Numbers) -> None:
         title = label
         if label != "the screenshot":
             white = clean.min(2) == 1
-            found = {"dB": cn.psnr(drawn, clean)}
+            found = {"dB": cn.psnr(drawn, clean), "SSIM": cn.ssim(drawn, clean)}
             found["white kept, %"] = 100 * float((drawn.min(2) == 1)[white].mean())
             numbers.add("screenshot", {}, **{label: found})
             title = f"{label}: {found['dB']:.1f} dB, {found['white kept, %']:.0f} % of white kept"
@@ -73,32 +73,34 @@ def shot(out: Path, size: tuple[int, int], numbers: Numbers) -> None:
     keep(out / "screenshot.png", figure)
 
 
-def photograph(out: Path, image: np.ndarray, qualities: tuple[int, ...], numbers: Numbers) -> None:
+def photograph(out: Path, image: np.ndarray, numbers: Numbers) -> None:
     """Draw how far a photograph comes back at some qualities."""
     image = np.broadcast_to(image, (*image.shape[:2], 3))
     numbers.found["photograph"] = {}
     lines: dict[str, list[float]] = {"as a JPEG": [], "cleaned": [], "without the guarantee": []}
-    for quality in qualities:
+    for quality in QUALITIES:
         data = saved(image, quality)
         found = (opened(data), cn.dejpeg(data), cn.dejpeg(data, keep_bins=False))
         for label, drawn in zip(lines, found, strict=True):
             lines[label].append(cn.psnr(drawn, image))
-        measured = {label: values[-1] for label, values in lines.items()}
+        measured = {f"{label}, dB": values[-1] for label, values in lines.items()}
+        for label, drawn in zip(lines, found, strict=True):
+            measured[f"{label}, SSIM"] = cn.ssim(drawn.clip(0, 1), image)
         numbers.add("photograph", {}, **{f"quality {quality}": measured})
     figure, axis = plt.subplots(figsize=(7, 4.5), layout="constrained")
     for label, values in lines.items():
-        axis.plot(qualities, values, "o-", label=label)
+        axis.plot(QUALITIES, values, "o-", label=label)
     axis.set(xlabel="quality of the JPEG, 4:2:0", ylabel="PSNR, dB")
     axis.grid(alpha=0.3)
     axis.legend()
     keep(out / "photograph.png", figure)
-    data = saved(image, qualities[0])
+    data = saved(image, QUALITIES[0])
     side = min(image.shape[0], image.shape[1]) // 2
     top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
     parts = [
         v[top : top + side, left : left + side] for v in (image, opened(data), cn.dejpeg(data))
     ]
-    keep(out / f"quality-{qualities[0]}.png", np.concatenate(parts, 1).clip(0, 1))
+    keep(out / f"quality-{QUALITIES[0]}.png", np.concatenate(parts, 1).clip(0, 1))
 
 
 if __name__ == "__main__":
