@@ -42,6 +42,7 @@ def run_upscale(options: Namespace) -> Outcome:
 
     source = Path(options.picture)
     output = _output(options, source, f"{source.stem}-large.png")
+    _, card = chosen(options.model, MODELS, "upscale")
     picture, info = read_image(source, info=True, clip=True)
     check_kind(output, picture.shape[2], 8)  # before the work
     del picture
@@ -51,8 +52,8 @@ def run_upscale(options: Namespace) -> Outcome:
         consistency=options.consistency, repair=options.repair,
         progress=False if options.quiet else None,
     )  # fmt: skip
-    _, card = chosen(options.model, MODELS, "upscale")
-    by = f"upscale; detail invented by {card['name']}, learnt from {len(card['pictures'])} pictures"
+    by = f"upscale; detail invented by {card['name']}"
+    by += f", learnt from {len(card['pictures'])} pictures" if "pictures" in card else ""
     deep = info.bits == 16 and check_kind(output, image.shape[2], 8) in WITH_16_BITS
     bits = 16 if deep else 8
     write_image(output, image, bits=bits, info=_signed(info, by))
@@ -65,19 +66,21 @@ def run_train(options: Namespace) -> Outcome:
     from .restore._train import Stage, keep_triptychs, train_dejpeg, train_upscale
 
     output = _output(options, Path(options.folder), f"{options.name}.safetensors")
-    if options.watch is not None:
-        inside = Path(options.watch).resolve().is_relative_to(Path(options.folder).resolve())
-        if inside or options.kind == "dejpeg" or Path(options.watch).is_file():
-            what = "is within FOLDER, whose pictures are learnt from" if inside else "is a file"
-            what = "is for upscale" if options.kind == "dejpeg" else what
-            msg = f"--watch {options.watch}: {what}; name another folder"
-            raise ValueError(msg)
+    about = {"name": options.name, "seed": options.seed, "note": options.note}
     if options.kind == "dejpeg":
-        card = train_dejpeg(
-            options.folder, output, name=options.name, seed=options.seed, note=options.note
-        )
-        made = written(output)
-        return made._replace(record=made.record | {"card": card})
+        if options.watch is not None or options.minutes is not None:
+            msg = "--watch and --minutes are for `train upscale`; dejpeg is trained in closed form"
+            raise ValueError(msg)
+        card = train_dejpeg(options.folder, output, **about)
+        return _trained(output, card)
+    if options.watch is not None:
+        stages = Path(options.watch).resolve()
+        if stages.is_relative_to(Path(options.folder).resolve()) or stages.is_file():
+            msg = (
+                f"--watch {options.watch}: is a file or within FOLDER, whose pictures are learnt "
+                "from; name another folder"
+            )
+            raise ValueError(msg)
 
     def watch(stage: Stage) -> None:
         if options.watch is not None:
@@ -89,10 +92,12 @@ def run_train(options: Namespace) -> Outcome:
                 flush=True,
             )
 
-    card = train_upscale(
-        options.folder, output, name=options.name, minutes=options.minutes, seed=options.seed,
-        note=options.note, watch=watch,
-    )  # fmt: skip
+    minutes = 60.0 if options.minutes is None else options.minutes
+    card = train_upscale(options.folder, output, minutes=minutes, watch=watch, **about)
+    return _trained(output, card)
+
+
+def _trained(output: Path, card: dict[str, Any]) -> Outcome:
     made = written(output)
     return made._replace(record=made.record | {"card": card})
 
@@ -126,14 +131,16 @@ def _signed(info: "ImageInfo", by: str) -> "ImageInfo":
     from PIL import Image
 
     said = f"coordnet {by}"
-    exif = Image.Exif()
-    try:
-        exif.load(info.exif or b"")
-        exif[_SOFTWARE] = said
-        data = exif.tobytes()
-    except Exception:  # an odd block raises all kinds: what made the file is said in its place
+
+    def with_software(block: bytes) -> bytes:
         exif = Image.Exif()
+        exif.load(block)
         exif[_SOFTWARE] = said
-        data = exif.tobytes()
+        return exif.tobytes()
+
+    try:
+        data = with_software(info.exif or b"")
+    except Exception:  # an odd block raises all kinds: what made the file is said in its place
+        data = with_software(b"")
     data = data if data.startswith(b"Exif\0\0") else b"Exif\0\0" + data
     return dataclasses.replace(info, exif=data)

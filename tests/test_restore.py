@@ -286,9 +286,9 @@ def test_white_is_lost_by_truncation_and_clipped_chroma():
 def test_weights_come_back_in_half_precision(tmp_path):
     net = wild(8, 2)
     path = tmp_path / "w.safetensors"
-    write_weights(net, path, "dejpeg", {"width": 8, "blocks": 2}, {"pictures": 3})
+    write_weights(net, path, "dejpeg", {"width": 8, "blocks": 2}, {"name": "a", "pictures": 3})
     found, card = read_weights(path, "dejpeg")
-    assert card == {"pictures": 3}
+    assert card == {"name": "a", "pictures": 3}
     for a, b in zip(
         jax.tree.leaves(nnx.state(net)), jax.tree.leaves(nnx.state(found)), strict=True
     ):
@@ -297,14 +297,14 @@ def test_weights_come_back_in_half_precision(tmp_path):
 
 def test_files_that_are_no_weights(tmp_path):
     path = tmp_path / "w.safetensors"
-    write_weights(wild(4, 1), path, "dejpeg", {"width": 4, "blocks": 1}, None)
+    write_weights(wild(4, 1), path, "dejpeg", {"width": 4, "blocks": 1}, {"name": "a"})
     whole = path.read_bytes()
     with pytest.raises(FormatError, match="weights for dejpeg, where those for upscale"):
         read_weights(path, "upscale")
-    write_weights(wild(4, 1), path, "dejpeg", {"width": 4, "blocks": 2}, None)
+    write_weights(wild(4, 1), path, "dejpeg", {"width": 4, "blocks": 2}, {"name": "a"})
     with pytest.raises(FormatError, match=r"w\.safetensors"):
         read_weights(path, "dejpeg")
-    write_weights(wild(4, 1), path, "dejpeg", {"width": 10**6, "blocks": 1}, None)
+    write_weights(wild(4, 1), path, "dejpeg", {"width": 10**6, "blocks": 1}, {"name": "a"})
     with pytest.raises(FormatError, match="impossible network"):
         read_weights(path, "dejpeg")
     for broken in (b"", whole[:40], whole[: len(whole) // 2], b"no weights at all"):

@@ -10,12 +10,13 @@ from PIL import Image
 from test_jpeg import photo
 
 import coordnet as cn
-from coordnet import _cli
+from coordnet import _cli, _commands_restore
 from coordnet.restore import _ridge, _train
 from coordnet.restore._cleaner import seen
 from coordnet.restore._jpeg import as_jpeg, read_jpeg
 from coordnet.restore._train import keep_triptychs, look_of, train_upscale
-from coordnet.restore._weights import read_weights
+from coordnet.restore._upscaler import Upscaler
+from coordnet.restore._weights import read_weights, write_weights
 
 
 @pytest.fixture
@@ -131,16 +132,30 @@ def test_odd_pictures_of_a_folder(tmp_path):
 def test_what_a_command_refuses_before_its_work(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     fail = "coordnet.restore._upscale.enlarged"
+    bare = folder / "bare.safetensors"
+    write_weights(Upscaler(4, 1, rngs=nnx.Rngs(0)), bare, "upscale", {"width": 4, "blocks": 1}, {})
     monkeypatch.setattr(fail, lambda *_, **__: pytest.fail("it worked in vain"))
     for argv, match in (
         (["upscale", str(folder / "p0.png"), "2", "-o", "a.gif"], "a.gif"),
         (["train", "upscale", str(folder), "--name", "a", "--watch", str(folder / "w")], "within"),
-        (["train", "dejpeg", str(folder), "--name", "a", "--watch", "w"], "is for upscale"),
+        (["train", "dejpeg", str(folder), "--name", "a", "--watch", "w"], "for `train upscale`"),
+        (["train", "dejpeg", str(folder), "--name", "a", "--minutes", "1"], "for `train upscale`"),
+        (["upscale", str(folder / "p0.png"), "2", "--model", str(bare)], "no card that names"),
         (["upscale", str(folder / "p0.png"), "1e308"], "`scale` must be above 0"),
     ):
         assert _cli.main(argv) == 2
         assert match in capsys.readouterr().err
     assert sorted(p.name for p in tmp_path.iterdir()) == ["pictures"]
+
+
+def test_what_made_a_file_is_said_whatever_its_exif_holds():
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        block = b"Exif\0\0MM\0*\0\0\0\x08" + rng.bytes(int(rng.integers(0, 60)))
+        info = _commands_restore._signed(cn.ImageInfo(8, "RGB", exif=block), "upscale")
+        found = Image.Exif()
+        found.load(info.exif or b"")
+        assert found[0x0131] == "coordnet upscale"
 
 
 def test_look(tmp_path):

@@ -104,10 +104,11 @@ def learn(
             seconds = time.perf_counter() - since
             if seconds >= every:
                 keep(seconds)
+                seconds = 0.0  # they are kept: what ends the watch does not count them again
+                losses.clear()
                 if watch is not None:
                     watch(nnx.merge(graph, jax.tree.map(jnp.array, weights)), step, record["loss"])
-                since, seconds = time.perf_counter(), 0.0
-                losses.clear()
+                since = time.perf_counter()
     except KeyboardInterrupt:
         with suppress(RuntimeError):  # in the midst of a step its weights are given away
             keep(seconds)

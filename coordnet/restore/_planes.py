@@ -18,8 +18,8 @@ _NOISE = 10.0  # squared levels of luma that are no structure
 _TRIED = 7  # samples of chroma along an axis, over which it is tried what luma says of it
 _FLAT = 0.05  # squared levels of chroma below which nothing is told from it
 # What part of luma's change serves a picture one scale below: of kodim02, 04 and 15, which guided
-# chroma costs 2 to 3 dB, 0.20 to 0.38, of drawn screens 0.4 to 1.1, of photographs reduced to a
-# quarter, which it serves, 0.25 to 0.7
+# chroma costs 2 to 3 dB, 0.20 to 0.38, of drawn screens 0.4 to 1.1, of four of the
+# photographs to learn from, which it serves, 0.25 to 0.73
 _NONE, _ALL = 0.3, 0.6
 
 

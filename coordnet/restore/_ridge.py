@@ -23,9 +23,9 @@ _SPAN = 3 * BLOCK
 _LUMA, _CHROMA = _SPAN**2, _SPAN**2 + BLOCK**2  # numbers that a block is seen with
 _SIDE = 256  # pixels of the squares that are learnt from
 _ROWS = 16  # of blocks, at once
-# Squared levels of a number that is seen, of luma and chroma: with less, noise is fitted. Grey at
-# quality 10 gains 0.36, 0.51, 0.50 dB with 1, 10, 100; colour at 85 -0.5, 0.2, 0.4, 0.4 dB with 1,
-# 100, 300, 5000
+# Squared levels of a number that is seen, of luma and chroma: with less, noise is fitted. Grey
+# Classic5 at quality 10 gains 0.36, 0.50, 0.48 dB with 1, 10, 100 of luma, Kodak in colour at 85
+# 0.37, 0.36, 0.22 with 1 and 1, 10 and 300, 100 and 5000 of luma and chroma
 _RIDGE = (10.0, 300.0)
 
 
@@ -109,11 +109,11 @@ def solved(folder: Folder, *, pictures: int = 60, seed: int = 0) -> Ridge:
     rng = np.random.default_rng(seed)
     squares = [_square(rng, folder) for _ in range(pictures)]
     for place, quality in enumerate(QUALITIES):
+        files = [seen(read_jpeg(as_jpeg(one, quality, subsampling=2))) for one in squares]
         for maps, planes, ridge in zip((luma, chroma), ((0,), (1, 2)), _RIDGE, strict=True):
             wide = maps.shape[1]
             own, both = np.zeros((wide, wide)), np.zeros((wide, BLOCK**2))
-            for square in squares:
-                shown = seen(read_jpeg(as_jpeg(square, quality, subsampling=2)))
+            for square, shown in zip(squares, files, strict=True):
                 lacks = to_ycc(square) - shown.planes[..., :3]
                 for k in planes:
                     x = np.concatenate([part.reshape(-1, wide) for _, part in _blocks(shown, k)])

@@ -73,7 +73,8 @@ class Folder:
         draw = {f: zlib.crc32(f.name.encode()) / 2**32 for f in files}
         self.training: Sequence[Path] = [f for f in files if draw[f] >= held_out] or files
         # a folder of one or two may have none to spare
-        self.validation: Sequence[Path] = [f for f in files if f not in set(self.training)]
+        spare = [f for f in files if draw[f] < held_out]
+        self.validation: Sequence[Path] = [] if self.training == files else spare
         self._memory, self._lock = memory, Lock()
         self._broken: set[Path] = set()
         self._kept: OrderedDict[Path, UInt8[np.ndarray, "h w 3"]] = OrderedDict()

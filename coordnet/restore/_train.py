@@ -141,8 +141,8 @@ def train_dejpeg(
 ) -> dict[str, Any]:
     """Find the linear maps that clean JPEG files of a folder's pictures best.
 
-    In closed form, in half a minute (ridge regression). On photographs they gain two fifths of what
-    the network that ships does; of pictures that it has not seen the like of, they may gain more.
+    In closed form, in half a minute (ridge regression). On photographs they gain half of what the
+    network that ships does: grey Classic5 at quality 10 0.50 of 1.00 dB, Kodak at 85 0.36 of 0.67.
 
     Args:
         folder: Clean pictures: none that was a JPEG of less than quality 95, unless it is reduced.
@@ -197,11 +197,13 @@ def _watched(pictures: Folder) -> list[Float[np.ndarray, "h w 3"]]:
     """Return the middles of some pictures that are not learnt from."""
     found = []
     for path in pictures.validation:
+        if len(found) == _WATCHED:
+            break
         try:
             picture = pictures.picture(path)
         except (ValueError, OSError):
             continue
-        if len(found) == _WATCHED or min(picture.shape[:2]) < _WATCHED_SCALE:
+        if min(picture.shape[:2]) < _WATCHED_SCALE:
             continue
         sides = [
             min(n, _WATCHED_SIDE) // _WATCHED_SCALE * _WATCHED_SCALE for n in picture.shape[:2]
@@ -215,20 +217,22 @@ def _watched(pictures: Folder) -> list[Float[np.ndarray, "h w 3"]]:
 def compared(
     net: Upscaler, originals: Sequence[Float[np.ndarray, "h w 3"]]
 ) -> tuple[float, list[Float[np.ndarray, "h w3 3"]]]:
-    """Return by how many dB a network is nearer than a cubic in the mean, and triptychs."""
-    gains, triptychs = [0.0] * (not originals), []
+    """Return by how many dB a network is nearer than a cubic in the mean, and triptychs.
+
+    Sides are multiples of ``_WATCHED_SCALE``.
+    """
+    gains, triptychs = [], []
     for original in originals:
         size = original.shape[0], original.shape[1]
-        less = (max(1, size[0] // _WATCHED_SCALE), max(1, size[1] // _WATCHED_SCALE))
+        less = (size[0] // _WATCHED_SCALE, size[1] // _WATCHED_SCALE)
         small = np.rint(resized(original, less).clip(0, 1) * 255) / np.float32(255)
         found, plain = enlarged(net, small, size).clip(0, 1), resized(small, size).clip(0, 1)
         gains.append(psnr(found, original) - psnr(plain, original))
         input_ = small.repeat(_WATCHED_SCALE, 0).repeat(_WATCHED_SCALE, 1)
-        input_ = input_[: size[0], : size[1]]
         said = ("original", "input", f"result {psnr(found, original):.2f} dB")
         panels = zip((original, input_, found), said, strict=True)
         triptychs.append(np.concatenate([add_caption(p, text) for p, text in panels], 1))
-    return float(np.mean(gains)), triptychs
+    return float(np.mean(gains)) if gains else 0.0, triptychs
 
 
 def look_of(pictures: Folder) -> dict[str, Any]:

@@ -1,11 +1,10 @@
 """Pictures at a larger size, with the detail that a named network invents for them."""
 
 import os
-from collections.abc import Callable
 from functools import partial
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +21,7 @@ from ._jpeg import read_jpeg
 from ._pairs import damage_of
 from ._resize import brought_back, resized
 from ._tiles import tiles
-from ._upscaler import WAVES, Upscaler, told_of
+from ._upscaler import MOST_DETAIL, WAVES, Upscaler, told_of
 from ._weights import chosen
 
 #: Networks that ship, by what they have learnt from.
@@ -76,38 +75,43 @@ def enlarged(
     return large
 
 
-def _enlarge(
-    image: Any,
-    scale: float | None,
-    size: int | tuple[int, int] | None,
-    consistency: float,
-    repair: float | None,
-    by: Callable[..., Float[np.ndarray, "h2 w2 3"]],
-) -> Float[np.ndarray, "h2 w2 c"]:
-    """Check what is asked, and enlarge colour, grey and alpha by ``by``."""
-    for name, value in (("consistency", consistency), ("repair", 0 if repair is None else repair)):
-        if not (isinstance(value, Real) and 0 <= value <= 1):
-            msg = f"`{name}` must be from 0 to 1, got {value!r}"
-            raise ValueError(msg)
+class _Asked(NamedTuple):
+    """A picture, the size that it is to have, and how damaged it is."""
+
+    picture: Float[np.ndarray, "h w c"]
+    size: tuple[int, int]
+    damage: float
+
+    @property
+    def colours(self) -> Float[np.ndarray, "h w 3"]:
+        """Return three channels, those of pixels that nobody sees from their neighbours."""
+        many = self.picture.shape[2]
+        found = self.picture[..., : min(many, 3)]
+        if many == 4:
+            found = _bled(found, self.picture[..., 3] > 0)
+        return _thrice(found)
+
+
+def _thrice(plane: Float[np.ndarray, "h w c"]) -> Float[np.ndarray, "h w 3"]:
+    return np.ascontiguousarray(np.broadcast_to(plane, (*plane.shape[:2], 3)))
+
+
+def _asked(image: Any, scale: Any, size: Any, repair: float | None) -> _Asked:
+    """Check and read what is to be enlarged."""
+    _check_share("repair", 0.0 if repair is None else repair)
     if isinstance(image, str | os.PathLike):
         repair = _damage_in(Path(image)) if repair is None else repair
         picture = read_image(image, clip=True)
     else:
         picture = check_image(image)
-    native = picture.shape[0], picture.shape[1]
-    wanted = _wanted(native, scale, size)
-    grow = partial(by, size=wanted, damage=repair or 0.0, consistency=consistency)
-    many = picture.shape[2]
-    alpha = picture[..., 3:] if many == 4 else None
-    colour = picture[..., : min(many, 3)]
-    if alpha is not None:
-        colour = _bled(colour, alpha[..., 0] > 0)
-    found = grow(np.ascontiguousarray(np.broadcast_to(colour, (*native, 3))))
-    found = found.mean(2, keepdims=True) if many == 1 else found
-    if alpha is not None:
-        edge = grow(np.ascontiguousarray(np.broadcast_to(alpha, (*native, 3))))[..., :1]
-        found = np.concatenate([found, edge], 2)
-    return found.clip(0, 1, out=found)
+    wanted = _wanted((picture.shape[0], picture.shape[1]), scale, size)
+    return _Asked(picture, wanted, repair or 0.0)
+
+
+def _check_share(name: str, value: Any) -> None:
+    if not (isinstance(value, Real) and 0 <= float(value) <= 1):
+        msg = f"`{name}` must be from 0 to 1, got {value!r}"
+        raise ValueError(msg)
 
 
 def _wanted(
@@ -197,8 +201,19 @@ def upscale(
     ((40, 34, 3), (100, 85, 3), (70, 60, 3))
     """
     net, _ = chosen(model, MODELS, "upscale")
-    by = partial(enlarged, net, detail=_checked_detail(detail), progress=progress)
-    return _enlarge(image, scale, size, consistency, repair, by)
+    _check_share("consistency", consistency)
+    asked = _asked(image, scale, size, repair)
+    grow = partial(
+        enlarged, net, size=asked.size, detail=_checked_detail(detail), damage=asked.damage,
+        consistency=consistency, progress=progress,
+    )  # fmt: skip
+    found, many = grow(asked.colours), asked.picture.shape[2]
+    if many == 1:
+        found = found.mean(2, keepdims=True)
+    if many == 4:
+        alpha = grow(_thrice(asked.picture[..., 3:]))[..., :1]
+        found = np.concatenate([found, alpha], 2)
+    return found.clip(0, 1, out=found)
 
 
 def invention_map(
@@ -221,20 +236,16 @@ def invention_map(
     ((24, 32), True)
     """
     net, _ = chosen(model, MODELS, "upscale")
-    detail = _checked_detail(detail)
-
-    def differences(small: Any, *, size: Any, damage: float, consistency: float) -> Any:
-        found = enlarged(net, small, size, detail=detail, damage=damage, progress=progress)
-        plain = resized(small, size)
-        brought_back(plain, small, consistency, blur=_BLUR if damage else 1)
-        return np.abs(np.subtract(found, plain, out=found), out=found)
-
-    found = _enlarge(image, scale, size, 1.0, None, differences)
-    return found[..., : min(found.shape[2], 3)].mean(2)
+    asked, detail = _asked(image, scale, size, None), _checked_detail(detail)
+    small, damage = asked.colours, asked.damage
+    found = enlarged(net, small, asked.size, detail=detail, damage=damage, progress=progress)
+    plain = resized(small, asked.size)
+    brought_back(plain, small, 1.0, blur=_BLUR if damage else 1)
+    return np.abs(np.subtract(found, plain, out=found), out=found).mean(2).clip(0, 1)
 
 
 def _checked_detail(detail: float) -> float:
-    if not (isinstance(detail, Real) and 1 <= detail <= 4):
-        msg = f"`detail` must be from 1, the finest, to 4, got {detail!r}"
+    if not (isinstance(detail, Real) and 1 <= detail <= MOST_DETAIL):
+        msg = f"`detail` must be from 1, the finest, to {MOST_DETAIL:g}, got {detail!r}"
         raise ValueError(msg)
     return float(detail)

@@ -31,7 +31,11 @@ _MOST = 4096  # features or blocks of a network in a file
 
 
 def write_weights(
-    net: nnx.Module, path: str | os.PathLike[str], kind: str, form: dict[str, int], card: Any
+    net: nnx.Module,
+    path: str | os.PathLike[str],
+    kind: str,
+    form: dict[str, int],
+    card: dict[str, Any],
 ) -> None:
     """Write a network's weights, rounded to half precision.
 
@@ -40,7 +44,7 @@ def write_weights(
         path: Written whole or not at all.
         kind: What it is for, ``"dejpeg"`` or ``"upscale"``.
         form: What its constructor was given.
-        card: What it learnt from, and how long; anything that JSON holds.
+        card: Its ``name``, what it learnt from, and how long; what JSON holds.
     """
     leaves = jax.tree.leaves_with_path(nnx.state(net, nnx.Param))
     tensors = {tensor_name(p): np.asarray(leaf, np.float16) for p, leaf in leaves}
@@ -84,7 +88,7 @@ def read_weights(path: str | os.PathLike[str], kind: str) -> tuple[Any, Any]:
 def card_of(path: str | os.PathLike[str]) -> tuple[str, dict[str, Any]]:
     """Return what weights are for, and their card; raises as :func:`read_weights` does."""
     with _opened(path) as (_, said):
-        return str(said["kind"]), dict(said["card"])
+        return str(said["kind"]), said["card"]
 
 
 @contextmanager
@@ -99,7 +103,11 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[Any, Any]]:
                 found = metadata.get("format", "no format of ours")
                 msg = f"{path}: not weights of a restoration network (found {found})"
                 raise FormatError(msg)
-            yield file, json.loads(metadata["network"])
+            said = json.loads(metadata["network"])
+            if not isinstance(said["card"], dict) or "name" not in said["card"]:
+                msg = f"{path}: its weights have no card that names them"
+                raise FormatError(msg)
+            yield file, said
     except FormatError:
         raise
     except (safetensors.SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
