@@ -32,6 +32,7 @@ python benchmarks/quality.py
 python benchmarks/trainers.py
 python benchmarks/codec.py             # d, 26 megapixels, takes half an hour
 python benchmarks/restore.py
+python benchmarks/unjpeg.py            # an hour on one core
 python benchmarks/readme.py
 ```
 

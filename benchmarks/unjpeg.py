@@ -248,9 +248,7 @@ def measured(ycc: np.ndarray, clean: np.ndarray) -> Row:
     row: Row = {"PSNR dB": float(np.mean([psnr(*v) for v in zip(rounded, truth, strict=True)]))}
     for name, found in (("white kept %", rounded), ("as it saved them %", cut)):
         row[name] = 100 * float((found[white] == 255).all(-1).mean())
-    row["of those two channels of three %"] = 100 * float(
-        ((cut[white] == 255).sum(-1) == 2).mean()
-    )
+    row["of those two channels of three %"] = 100 * float(((cut[white] == 255).sum(-1) == 2).mean())
     return row
 
 

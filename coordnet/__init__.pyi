@@ -51,6 +51,7 @@ from .restore._train import train_dejpeg as train_dejpeg
 from .restore._train import train_upscale as train_upscale
 from .restore._upscale import invention_map as invention_map
 from .restore._upscale import upscale as upscale
+from .restore._weights import data_card as data_card
 from .trainers import adam as adam
 from .trainers import genetic as genetic
 from .trainers import lbfgs as lbfgs

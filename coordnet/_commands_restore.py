@@ -37,12 +37,12 @@ def run_upscale(options: Namespace) -> Outcome:
     """Write a picture at a larger size, and in it which network invented its detail."""
     from ._encode import WITH_16_BITS
     from ._images import check_kind, read_image, write_image
-    from .restore._upscale import MODELS, upscale
+    from .restore._upscale import upscale
     from .restore._weights import chosen
 
     source = Path(options.picture)
     output = _output(options, source, f"{source.stem}-large.png")
-    _, card = chosen(options.model, MODELS, "upscale")
+    _, card = chosen(options.model, "upscale")
     picture, info = read_image(source, info=True, clip=True)
     check_kind(output, picture.shape[2], 8)  # before the work
     del picture

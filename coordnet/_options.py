@@ -341,7 +341,7 @@ def _upscale_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--model", default="photos", metavar="NAME|FILE",
-        help="photos, or weights of `coordnet train upscale` (photos)",
+        help="photos, paintings, or weights of `coordnet train upscale` (photos)",
     )  # fmt: skip
     parser.add_argument(
         "--detail", type=float, default=1.0, metavar="D", help="how coarse, 1 (strokes) to 4 (1)"

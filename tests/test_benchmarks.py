@@ -37,6 +37,7 @@ def fann(monkeypatch):
     [
         ("speed", "a,b,c"), ("speed", "d,e"), ("speed", "f,g"), ("quality", ""),
         ("trainers", "a,b"), ("trainers", "c,e"), ("trainers", "d"), ("restore", "a,b,c,d,e,f"),
+        ("unjpeg", "a,b"),
     ],
 )  # fmt: skip
 def test_a_smoke_run(tmp_path, script, parts):

@@ -315,14 +315,56 @@ def test_files_that_are_no_weights(tmp_path):
         read_weights(tmp_path / "none", "dejpeg")
 
 
-def test_the_cost_is_of_rgb():
+@pytest.mark.parametrize("cr", [0.1, 0.4])
+def test_the_cost_is_of_rgb(cr):
     net = Cleaner(4, 1, rngs=nnx.Rngs(0))
     shown = np.zeros((1, 12, 12, 20), np.float32)
     truth = np.zeros((1, 4, 4, 12), np.float32)
-    truth[..., 2::3] = 0.1  # of Cr: R is 1.402 times as far off, G 0.714 times
+    truth[..., 2::3] = cr  # R is 1.402 times as far off, G 0.714 times
     batch = Crops(shown, np.zeros((1, 19), np.float32), np.zeros((1, 2), np.int32), truth)
-    expected = 0.1 * (1.402 + 0.714136) / 3
+    # a third of the planes is off by cr; an error of 2.55 levels counts as it is
+    expected = cr * (1.402 + 0.714136) / 3 * (0.01 / (cr / 3)) ** 0.5
     assert float(cost(net, batch)) == pytest.approx(expected, rel=0.02)  # rounded off at 0
+
+
+def test_a_gpu_learns_in_bfloat16(monkeypatch, folder):
+    def losses(cpu):
+        monkeypatch.setattr(_learn, "_on_cpu", lambda: cpu)
+        seen_at = []
+        net = _learn.learn(
+            wild(4, 1), lambda k: crops(k, folder=Folder(folder), seed=0, halo=4, side=16, many=4),
+            cost, steps=3, watch=lambda net, step, loss: seen_at.append(loss), every=0,
+        )  # fmt: skip
+        return net, seen_at
+
+    (net, half), (same, whole) = losses(cpu=False), losses(cpu=True)
+    assert half != whole
+    np.testing.assert_allclose(half, whole, rtol=0.02)  # bfloat16 holds two to three digits
+    assert all(v.dtype == jnp.float32 for v in jax.tree.leaves(nnx.state(net, nnx.Param)))
+    assert nnx.graphdef(net) == nnx.graphdef(same)
+
+
+def test_a_batch_in_parts_is_the_batch(monkeypatch):
+    rng = np.random.default_rng(0)
+    shown = rng.normal(size=(4, 14, 14, 20)).astype(np.float32)
+    truth = rng.normal(size=(4, 6, 6, 12)).astype(np.float32)
+    told = rng.normal(size=(4, 19)).astype(np.float32)
+    batch = Crops(shown, told, np.zeros((4, 2), np.int32), truth)
+    graph, weights = nnx.split(wild(4, 1))
+    found = []
+    for at_once in (1, 2, 4):
+        monkeypatch.setattr(_learn, "_AT_ONCE", at_once)
+        own = jax.tree.map(jnp.array, weights)
+        found.append(
+            _learn._step(graph, cost, own, _learn._rule.init(own), batch, jnp.float32(0.01))
+        )
+    for other in found[1:]:  # float32: sums in another order, of which Muon makes 3e-4 of a step
+        assert float(other[2]) == pytest.approx(float(found[0][2]), rel=1e-5)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, atol=3e-5), found[0][0], other[0]
+        )
+    moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), found[0][0], weights)
+    assert max(jax.tree.leaves(moved)) > 0.005
 
 
 @pytest.fixture

@@ -132,7 +132,7 @@ def dejpeg(
     if quality is not None:
         theirs = read_jpeg(as_jpeg(np.zeros((8, 8, 3), np.uint8), int(quality))).tables
         shown = shown._replace(told=told_of(jpeg._replace(tables=theirs[: len(jpeg.planes)])))
-    net, _ = chosen(model, ("small",), "dejpeg")
+    net, _ = chosen(model, "dejpeg")
     found = cleaned(
         net, shown, strength=strength, keep_bins=keep_bins and quality is None, progress=progress
     )

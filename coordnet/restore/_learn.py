@@ -27,6 +27,19 @@ _CLIP = 1.0  # largest norm of a gradient, some twenty times its usual
 _AT_ONCE = 1
 
 
+def _on_cpu() -> bool:
+    return jax.default_backend() == "cpu"
+
+
+def _halved(net: Net) -> Net:
+    """Return the network with layers that compute in bfloat16; weights and sums are float32."""
+    net = nnx.clone(net)
+    for _, layer in nnx.iter_graph(net):
+        if isinstance(layer, nnx.Conv | nnx.Linear):
+            layer.dtype = jnp.bfloat16
+    return net
+
+
 def _as_matrices(weights: Any) -> Any:
     """Say which axes of kernels (3, 3, in, out) are a matrix; all else is none."""
     kernel = optax.contrib.MuonDimensionNumbers((0, 1, 2), 3)
@@ -58,7 +71,7 @@ def _moved(total: Any, weights: Any, state: Any, rate: Array, parts: Array) -> A
 
 def _step(graph: Any, cost: Cost, weights: Any, state: Any, batch: Any, rate: Array) -> Any:
     many = jax.tree.leaves(batch)[0].shape[0]
-    few = _AT_ONCE if jax.default_backend() == "cpu" else many
+    few = _AT_ONCE if _on_cpu() else many
     total = jnp.float32(0), jax.tree.map(jnp.zeros_like, weights)
     for k in range(0, many, few):
         part = jax.tree.map(lambda v, k=k: v[k : k + few], batch)
@@ -82,7 +95,8 @@ def learn(
     """Return ``net`` after some steps of Muon, or as many as the minutes hold.
 
     The rate is steady for six tenths of them and falls to 0 in the rest: by steps, once it has
-    begun to fall. A run of so many ``steps`` that is resumed ends as it would have.
+    begun to fall. A run of so many ``steps`` that is resumed ends as it would have. On a GPU layers
+    compute in bfloat16.
 
     Args:
         net: The network at first; it is left as it is.
@@ -97,6 +111,7 @@ def learn(
         every: Seconds between two calls of ``watch``.
     """
     graph, weights = nnx.split(net)
+    learning = graph if _on_cpu() else nnx.split(_halved(net))[0]
     weights = jax.tree.map(jnp.array, weights)  # the first step gives its buffers away
     state = _rule.init(weights)
     record: dict[str, Any] = {
@@ -129,7 +144,7 @@ def learn(
             if share <= 0:
                 break
             pace = rate * min(1.0, (step + 1) / _WARMUP) * share
-            weights, state, loss = _step(graph, cost, weights, state, batch, jnp.float32(pace))
+            weights, state, loss = _step(learning, cost, weights, state, batch, jnp.float32(pace))
             losses.append(float(loss))
             step += 1
             since = since or time.perf_counter()  # from here on: the first step compiles

@@ -24,8 +24,6 @@ from ._tiles import tiles
 from ._upscaler import MOST_DETAIL, WAVES, Upscaler, told_of
 from ._weights import chosen
 
-#: Networks that ship, by what they have learnt from.
-MODELS = ("photos",)
 _MOST_SCALE = 30.0
 _MOST_PIXELS = 2**28  # of a result: 3 GB
 _SIDE, _FAR_SIDE, _FAR = 64, 16, 8.0  # pixels of a tile, up to a scale and beyond it
@@ -177,7 +175,8 @@ def upscale(
         image: ``(h, w, c)`` in [0, 1], of 1, 3 or 4 channels, or the path of a picture.
         scale: How many times larger, 1 to 30; networks have learnt those up to 4.
         size: Instead: the height, or (height, width).
-        model: ``"photos"``, or the path of weights of ``coordnet train upscale``.
+        model: ``"photos"`` or ``"paintings"``, or the path of weights of ``coordnet train
+            upscale``. What a network has learnt from, :func:`data_card` says.
         detail: How coarse the detail is, from 1 to 4: how many pixels of a fine scan one of the
             result stands for. Of a painting the strokes (1), or the arm that they paint (4).
         consistency: How far the result, reduced again, is brought to be the picture, so that no
@@ -200,7 +199,7 @@ def upscale(
     >>> small.shape, upscale(small, 2.5).shape, upscale(small, size=70).shape
     ((40, 34, 3), (100, 85, 3), (70, 60, 3))
     """
-    net, _ = chosen(model, MODELS, "upscale")
+    net, _ = chosen(model, "upscale")
     _check_share("consistency", consistency)
     asked = _asked(image, scale, size, repair)
     grow = partial(
@@ -235,7 +234,7 @@ def invention_map(
     >>> invention_map(flat, 2).shape, float(invention_map(flat, 2).max()) < 0.02
     ((24, 32), True)
     """
-    net, _ = chosen(model, MODELS, "upscale")
+    net, _ = chosen(model, "upscale")
     asked, detail = _asked(image, scale, size, None), _checked_detail(detail)
     small, damage = asked.colours, asked.damage
     found = enlarged(net, small, asked.size, detail=detail, damage=damage, progress=progress)

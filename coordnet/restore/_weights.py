@@ -2,11 +2,11 @@
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +27,8 @@ _KINDS: dict[str, dict[str, type[nnx.Module]]] = {
     "dejpeg": {"cleaner": Cleaner, "ridge": Ridge},
     "upscale": {"upscaler": Upscaler},
 }
+#: Networks that ship, by what they are for; the first is used when none is named.
+MODELS = {"dejpeg": ("small",), "upscale": ("photos", "paintings")}
 _MOST = 4096  # features or blocks of a network in a file
 
 
@@ -116,7 +118,7 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[Any, Any]]:
         raise FormatError(msg) from error
 
 
-def chosen(model: str | os.PathLike[str], names: Sequence[str], kind: str) -> tuple[Any, Any]:
+def chosen(model: str | os.PathLike[str], kind: str) -> tuple[Any, Any]:
     """Return a network and its card, by a name that ships or by its file.
 
     Raises:
@@ -124,13 +126,40 @@ def chosen(model: str | os.PathLike[str], names: Sequence[str], kind: str) -> tu
         FormatError: The file holds no such weights.
         OSError: It cannot be read.
     """
-    if model in names:
+    if model in MODELS[kind]:
         with as_file(files("coordnet.restore") / "weights" / f"{kind}-{model}.safetensors") as path:
             return read_weights(Path(path), kind)
     if Path(model).suffix != ".safetensors":
         msg = (
-            f"`model` must be {' or '.join(map(repr, names))} or the path of a .safetensors file, "
-            f"got {os.fspath(model)!r}"
+            f"`model` must be {' or '.join(map(repr, MODELS[kind]))} or the path of a .safetensors "
+            f"file, got {os.fspath(model)!r}"
         )
         raise ValueError(msg)
     return read_weights(model, kind)
+
+
+def data_card(
+    kind: Literal["dejpeg", "upscale"], model: str | os.PathLike[str] | None = None
+) -> dict[str, Any]:
+    """Return what a network has learnt from, as its weights say: its bias, by name.
+
+    Args:
+        kind: What the network is for.
+        model: What ``dejpeg`` or ``upscale`` takes; when missing, what they use.
+
+    Returns:
+        ``name``; ``pictures``, those that were learnt from, by name or how many; ``set aside``,
+        those that were not; ``note``, on licences; and more, by kind.
+
+    Raises:
+        ValueError: There is no such model or kind.
+        FormatError: The file holds no such weights.
+        OSError: It cannot be read.
+
+    >>> len(data_card("upscale", "paintings")["set aside"])
+    7
+    """
+    if kind not in MODELS:
+        msg = f"`kind` must be {' or '.join(map(repr, MODELS))}, got {kind!r}"
+        raise ValueError(msg)
+    return dict(chosen(MODELS[kind][0] if model is None else model, kind)[1])
