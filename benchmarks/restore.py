@@ -217,8 +217,8 @@ def enlarging(options: Options) -> Section:
         for scale in (2, 3, 4):
             both: list[tuple[float, float]] = []
             for picture in found.values():
-                cubic, found = enlarged_by(picture, scale, ("photos",))
-                both.append((cubic, found))
+                cubic, network = enlarged_by(picture, scale, ("photos",))
+                both.append((cubic, network))
             before, after = map(mean, zip(*both, strict=True))
             means[folder, scale] = after
             rows.append({

@@ -1,6 +1,6 @@
 """Train the network that ``coordnet.dejpeg`` uses, on a folder of clean pictures.
 
-    python tools/train_dejpeg.py FOLDER WORK [--minutes 60] [--width 32] [--blocks 4]
+    python tools/train_dejpeg.py FOLDER WORK [--minutes 60] [--begin WEIGHTS]
 
 WORK keeps a checkpoint, from which a run that was stopped goes on, and in the end the weights,
 ``dejpeg-small.safetensors``, which ship in ``coordnet/restore/weights``.
@@ -24,7 +24,7 @@ from coordnet.restore._learn import learn
 from coordnet.restore._planes import to_rgb
 from coordnet.restore._screens import HELD_OUT_FONTS, screen
 from coordnet.restore._stream import Folder
-from coordnet.restore._weights import write_weights
+from coordnet.restore._weights import read_weights, write_weights
 
 _WATCHED = 4  # pictures of the validation part, and as many drawn screens
 
@@ -49,13 +49,17 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--width", type=int, default=32)
     parser.add_argument("--blocks", type=int, default=4)
+    parser.add_argument("--begin", type=Path, help="weights to go on from, of the same form")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--note", help="for the card: licences, where from")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     folder = Folder(options.folder)
     form = {"width": options.width, "blocks": options.blocks}
-    net = Cleaner(**form, rngs=nnx.Rngs(options.seed))
+    net, before = Cleaner(**form, rngs=nnx.Rngs(options.seed)), 0.0
+    if options.begin is not None:
+        net, card = read_weights(options.begin, "dejpeg")
+        before = card["minutes"]
     watched = [np.ascontiguousarray(folder.picture(p)) for p in folder.validation[:_WATCHED]]
     greys = [np.asarray(Image.fromarray(p).convert("L")) for p in watched]
     screens = [screen(np.random.default_rng(k), fonts=HELD_OUT_FONTS) for k in range(_WATCHED)]
@@ -83,7 +87,8 @@ def main() -> None:
         "note": options.note,
         "drawn screens": "a quarter of the pictures",
         "qualities": "5 to 95, a quarter compressed twice",
-        "minutes": options.minutes,
+        "photographs": "a quarter with chroma of half the size, a fifth with grain",
+        "minutes": before + options.minutes,
     }
     write_weights(net, options.work / "dejpeg-small.safetensors", "dejpeg", form, card)
 
