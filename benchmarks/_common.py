@@ -95,6 +95,20 @@ def clock(work: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
+#: Code that a process measures its own peak of memory with. Not ru_maxrss: on Linux a child
+#: inherits the peak of the process that started it there.
+PEAK = """
+import resource
+
+def peak():
+    try:
+        lines = open("/proc/self/status").read().splitlines()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes, on a Mac
+    return next(int(s.split()[1]) * 1024 for s in lines if s.startswith("VmHWM"))
+"""
+
+
 def python(code: str, *arguments: str, **environment: str) -> str:
     """Run Python code in a process of its own; return what it printed."""
     done = subprocess.run(

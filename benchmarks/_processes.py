@@ -7,21 +7,15 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from _common import Figure, Options, Row, Section, clock, python, ratio
+from _common import PEAK, Figure, Options, Row, Section, clock, python, ratio
 
 import coordnet as cn
 
-# Not ru_maxrss: on Linux a child inherits the peak of the process that started it there.
-_RENDER = """
-import dataclasses, resource, sys
+_RENDER = (
+    PEAK
+    + """
+import dataclasses, sys
 import coordnet as cn
-
-def peak():
-    try:
-        lines = open("/proc/self/status").read().splitlines()
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes, on a Mac
-    return next(int(s.split()[1]) * 1024 for s in lines if s.startswith("VmHWM"))
 
 name, side = sys.argv[1], int(sys.argv[2])
 spec = cn.PRESETS[name].spec(512, 512, 3)
@@ -31,6 +25,7 @@ before = peak()
 out = cn.render(net, (side, side), progress=False)
 print(before, peak(), out.nbytes)
 """
+)
 
 _IMPORT = """
 import time

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import rate_distortion
 from _common import (
+    PEAK,
     Figure,
     Options,
     Picture,
@@ -54,14 +55,12 @@ image = coordnet.decompress(sys.argv[1]).image
 print(time.perf_counter() - start)
 """
 
-_LARGE = """
+_LARGE = (
+    PEAK
+    + """
 import sys, time
 import coordnet as cn
 from pathlib import Path
-
-def peak():
-    lines = open("/proc/self/status").read().splitlines()
-    return next(int(s.split()[1]) * 1024 for s in lines if s.startswith("VmHWM"))
 
 start = time.perf_counter()
 if sys.argv[3] == "compress":
@@ -71,6 +70,7 @@ else:
     image = cn.decompress(sys.argv[2]).image
 print(time.perf_counter() - start, peak())
 """
+)
 
 
 def _kodak(name: str, options: Options) -> Picture:

@@ -256,7 +256,7 @@ def compared(recipes: dict[str, Recipe], options: Options) -> list[Row]:
     for name, recipe in recipes.items():
         if options.smoke:
             recipe = recipe._replace(hidden=tuple(8 for _ in recipe.hidden))
-        net, scale = train(recipe, shown, options.pick(2000, 3))
+        net, scale = train(recipe, shown, options.pick(1500, 3))
         found = cleaned(recipe, net, _as_of(recipe, scale, held.dirty), held.dirty)
         weights = sum(v.size for v in jax.tree.leaves(nnx.state(net, nnx.Param)))
         own = measured(found, held.clean)
@@ -311,7 +311,7 @@ def networks(options: Options) -> Section:
 
 
 _NOTE = (
-    "2000 steps of 100 blocks of 200 drawn screens; measured on 4 others. "
+    "1500 steps of 100 blocks of 200 drawn screens; measured on 4 others. "
     "White kept: of all white pixels."
 )
 
