@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
+_OFF = 1.0  # beyond 0 to 1: what overshoots less is clipped, what goes further is no picture
+
 
 def check_image(image: Any, name: str = "image") -> Float32[np.ndarray, "h w c"]:
     """Return an image as float32, or raise what is wrong with it; its range is the caller's.
@@ -45,6 +47,27 @@ def check_image(image: Any, name: str = "image") -> Float32[np.ndarray, "h w c"]
         msg = f"`{name}` must be of finite numbers, got {bad:,} NaN or infinite values; mend them"
         raise ValueError(msg)
     return array
+
+
+def check_picture(image: Any) -> Float32[np.ndarray, "h w c"]:
+    """Return an image as float32, or raise what is wrong with it, its range too.
+
+    Raises:
+        TypeError: It is not an array of floating point numbers.
+        ValueError: Its shape is another, or values are not finite or far outside [0, 1].
+
+    >>> import numpy as np
+    >>> check_picture(np.full((2, 2, 3), 255.0))
+    Traceback (most recent call last):
+    ValueError: `image` must be in [0, 1], got values from 255 to 255; divide bytes by 255
+    """
+    found = check_image(image)
+    low, high = float(found.min()), float(found.max())
+    if low < -_OFF or high > 1 + _OFF:
+        hint = "; divide bytes by 255" if high > 2 else ""
+        msg = f"`image` must be in [0, 1], got values from {low:g} to {high:g}{hint}"
+        raise ValueError(msg)
+    return found
 
 
 def to_uint8(image: Float[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w c"]:

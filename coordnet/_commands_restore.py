@@ -1,6 +1,7 @@
 """What ``coordnet dejpeg``, ``upscale`` and ``train`` do."""
 
 import dataclasses
+import sys
 import time
 from argparse import Namespace
 from pathlib import Path
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 _LISTED = 12  # of a card's lists longer ones are counted
 _SOFTWARE = 0x0131  # the EXIF tag that says what made a file
+_DETAILS, _SIZES = 0x8769, (0xA002, 0xA003)  # a block of EXIF, and tags in it that are old now
 
 
 def run_dejpeg(options: Namespace) -> Outcome:
@@ -88,12 +90,20 @@ def run_train(options: Namespace) -> Outcome:
         if not options.quiet and not options.json:
             print(
                 f"{stage.minutes:6.1f} min  step {stage.step:6d}  loss {255 * stage.loss:.3f}  "
-                f"{stage.gain:+.2f} dB to a cubic",
+                + (f"{stage.gain:+.2f} dB to a cubic" if stage.triptychs else "nothing to verify"),
                 flush=True,
             )
 
     minutes = 60.0 if options.minutes is None else options.minutes
-    card = train_upscale(options.folder, output, minutes=minutes, watch=watch, **about)
+    checkpoint = output.with_suffix(".checkpoint")
+    if checkpoint.exists():
+        print(f"coordnet: goes on from {checkpoint}", file=sys.stderr)
+    try:
+        card = train_upscale(options.folder, output, minutes=minutes, watch=watch, **about)
+    except KeyboardInterrupt:
+        if checkpoint.exists():
+            print(f"coordnet: {checkpoint} is kept; the same command goes on", file=sys.stderr)
+        raise
     return _trained(output, card)
 
 
@@ -136,6 +146,8 @@ def _signed(info: "ImageInfo", by: str) -> "ImageInfo":
         exif = Image.Exif()
         exif.load(block)
         exif[_SOFTWARE] = said
+        for tag in _SIZES:
+            exif.get_ifd(_DETAILS).pop(tag, None)
         return exif.tobytes()
 
     try:

@@ -236,6 +236,14 @@ def test_damaged_files_raise_one_error(data):
         assert len(found.planes) == len(found.tables)
 
 
+def test_stray_bytes_between_markers_are_passed_over():
+    data = as_jpeg(photo(), 85)
+    end = 4 + int.from_bytes(data[4:6], "big")  # of the first segment
+    found = read_jpeg(data[:end] + b"\0\1stray" + data[end:])
+    for plane, same in zip(found.planes, read_jpeg(data).planes, strict=True):
+        np.testing.assert_array_equal(plane, same)
+
+
 def test_damaged_exif_is_no_damaged_picture():
     data = as_jpeg(photo(), 85, exif=b"Exif\0\0II*\0\xff\xff\xff\xffbroken")
     assert read_jpeg(data).orientation == 1

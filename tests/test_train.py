@@ -107,6 +107,19 @@ def test_a_run_goes_on_with_its_own_pictures_alone(folder, tmp_path):
     assert not output.exists()
 
 
+def test_an_interrupted_command_says_how_to_go_on(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    def stopped(folder, output, **options):
+        output.with_suffix(".checkpoint").write_bytes(b"")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_train, "train_upscale", stopped)
+    for said in ("mine.checkpoint is kept; the same command goes on", "goes on from "):
+        assert _cli.main(["train", "upscale", str(folder), "--name", "mine"]) == 130
+        assert said in capsys.readouterr().err
+
+
 def test_odd_pictures_of_a_folder(tmp_path):
     """One pixel wide, too small to be reduced, cut short: none of them ends a training."""
     place = tmp_path / "pictures"
@@ -156,6 +169,15 @@ def test_what_made_a_file_is_said_whatever_its_exif_holds():
         found = Image.Exif()
         found.load(info.exif or b"")
         assert found[0x0131] == "coordnet upscale"
+
+
+def test_sizes_in_exif_are_not_kept():
+    exif = Image.Exif()
+    exif.get_ifd(0x8769).update({0xA002: 640, 0xA003: 480, 0x829A: 0.5})
+    info = _commands_restore._signed(cn.ImageInfo(8, "RGB", exif=exif.tobytes()), "upscale")
+    found = Image.Exif()
+    found.load(info.exif or b"")
+    assert dict(found.get_ifd(0x8769)) == {0x829A: 0.5}
 
 
 def test_look(tmp_path):

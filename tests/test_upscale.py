@@ -157,6 +157,9 @@ def test_channels(model):
     same = upscale(np.concatenate([np.where(alpha > 0, small, 0.5), alpha], 2), 2, model=model)
     np.testing.assert_array_equal(found, same)
     assert found.shape == (32, 40, 4)
+    ramp = np.linspace(0, 1, 20, dtype=np.float32)[None, :, None].repeat(16, 0)
+    slope = upscale(np.concatenate([small, ramp], 2), 2, model=model)[..., 3]
+    assert (np.diff(slope, axis=1) >= 0).all()  # a soft edge has no steps of its own
     clear = upscale(np.zeros((8, 8, 4), np.float32), 2, model=model)
     assert clear.shape == (16, 16, 4)
 
@@ -203,6 +206,7 @@ def test_the_map_shows_what_is_invented(model):
         ({"scale": 0.5}, "`scale` must enlarge 1 to 30 times, got 4x4 for a picture of 8x8"),
         ({"scale": 1e9}, "whole numbers from 1"),
         ({"scale": 31}, "`scale` must enlarge"),
+        ({"scale": 0.99}, "`scale` must enlarge 1 to 30 times, got 8x8 for a picture of 8x8"),
         ({"size": (4, 16)}, "`size` must enlarge"),
         ({"scale": 2, "detail": 0}, "`detail` must be from 1"),
         ({"scale": 2, "consistency": 2}, "`consistency` must be from 0 to 1"),

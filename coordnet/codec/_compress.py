@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from .._cache import keep_compiled
-from .._color import check_image, to_uint8
+from .._color import check_picture, to_uint8
 from .._decode import ImageInfo
 from .._encode import profile_of
 from .._images import read_image
@@ -46,7 +46,6 @@ _LIKELY = 0.8  # of what a pyramid is expected to take, which may be a fifth off
 _EXIF = b"Exif\0\0"  # that an EXIF block begins with
 _MOST_SIDE = 2**24  # pixels, that a file can say
 _EXACT = 60.0  # dB, from which a picture is kept exactly: one sample in fifteen is a level off
-_OFF = 1.0  # beyond 0 to 1: what overshoots less is clipped, what goes further is no picture
 _SMALL_ALPHA = 0.1  # of the file: an alpha that takes no more is kept exactly
 
 
@@ -170,12 +169,7 @@ def compress(
 
 def _samples(image: Any) -> UInt8[np.ndarray, "h w c"]:
     """Round a picture to 8 bits, or say that it is none."""
-    found = check_image(image)
-    low, high = float(found.min()), float(found.max())
-    if low < -_OFF or high > 1 + _OFF:
-        msg = f"`image` must be in [0, 1], got values from {low:g} to {high:g}"
-        raise ValueError(msg)
-    return to_uint8(found)
+    return to_uint8(check_picture(image))
 
 
 def _of_network(

@@ -10,7 +10,7 @@ import av
 import av.error
 import numpy as np
 from jaxtyping import Bool, Float, Int, Num, UInt8
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from .._decode import ORIENTATION
 
@@ -67,6 +67,9 @@ def read_jpeg(data: bytes, name: str = "the file") -> Jpeg:
                 mode = picture.mode
                 # Adobe's mark says so, where no JFIF header is there to say the opposite
                 marked = picture.info.get("adobe_transform") == 0 and "jfif" not in picture.info
+    except UnidentifiedImageError as error:
+        msg = f"{name}: cannot be read as a JPEG: its header is broken"
+        raise ValueError(msg) from error
     except _BROKEN as error:
         msg = f"{name}: cannot be read as a JPEG: {error}"
         raise ValueError(msg) from error
@@ -113,12 +116,14 @@ def _planes(data: bytes, many: int, name: str) -> tuple[np.ndarray, ...]:
 def _check_kind(data: bytes, name: str) -> None:
     """Raise ValueError where the header of a frame is of a kind that is not read."""
     if not data.startswith(b"\xff\xd8"):
-        msg = f"{name}: is not a JPEG file"
+        found = f"begins with {data[:4].hex(' ')}" if data else "is empty"
+        msg = f"{name}: is not a JPEG file, it {found}; only those can be cleaned"
         raise ValueError(msg)
     at = 2
-    while at + 9 < len(data):
-        if data[at] != 0xFF:
-            break
+    while 0 <= at and at + 9 < len(data):
+        if data[at] != 0xFF:  # stray bytes are passed over, as libjpeg does
+            at = data.find(b"\xff", at)
+            continue
         marker = data[at + 1]
         if marker == 0xFF or marker in _ALONE:
             at += 1 if marker == 0xFF else 2

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from scipy.ndimage import distance_transform_edt
 
 from .._cells import Axis, axis_at, evaluated, lattice_at
-from .._color import check_image
+from .._color import check_picture
 from .._images import read_image
 from .._sizes import Frame, drawn_size
 from ._jpeg import read_jpeg
@@ -101,7 +101,7 @@ def _asked(image: Any, scale: Any, size: Any, repair: float | None) -> _Asked:
         repair = _damage_in(Path(image)) if repair is None else repair
         picture = read_image(image, clip=True)
     else:
-        picture = check_image(image)
+        picture = check_picture(image)
     wanted = _wanted((picture.shape[0], picture.shape[1]), scale, size)
     return _Asked(picture, wanted, repair or 0.0)
 
@@ -120,6 +120,7 @@ def _wanted(
         raise ValueError(msg)
     wanted = drawn_size(Frame(native, "centers"), size, scale, None)
     times = [n / m for n, m in zip(wanted, native, strict=True)]
+    times.append(1.0 if scale is None else scale)  # small pictures round what is below 1 up
     if not (min(times) >= 1 and max(times) <= _MOST_SCALE):
         msg = (
             f"`{'size' if scale is None else 'scale'}` must enlarge 1 to {_MOST_SCALE:g} times, "
@@ -210,7 +211,8 @@ def upscale(
     if many == 1:
         found = found.mean(2, keepdims=True)
     if many == 4:
-        alpha = grow(_thrice(asked.picture[..., 3:]))[..., :1]
+        # transparency is drawn, not seen: a ramp of it stays a ramp
+        alpha = resized(asked.picture[..., 3:], asked.size)
         found = np.concatenate([found, alpha], 2)
     return found.clip(0, 1, out=found)
 
