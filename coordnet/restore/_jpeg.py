@@ -120,7 +120,7 @@ def _check_kind(data: bytes, name: str) -> None:
         msg = f"{name}: is not a JPEG file, it {found}; only those can be cleaned"
         raise ValueError(msg)
     at = 2
-    while 0 <= at and at + 9 < len(data):
+    while at >= 0 and at + 9 < len(data):
         if data[at] != 0xFF:  # stray bytes are passed over, as libjpeg does
             at = data.find(b"\xff", at)
             continue
