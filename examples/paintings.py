@@ -14,6 +14,7 @@ trained on parts of the picture.
 """
 
 import argparse
+import sys
 import tempfile
 from pathlib import Path
 
@@ -33,6 +34,8 @@ def main() -> None:
     parser = options(__file__, __doc__, minutes=10)
     parser.add_argument("--paintings", type=Path, help="a folder of pictures to learn from")
     args = parser.parse_args()
+    if args.paintings is not None and not args.paintings.is_dir():
+        parser.error(f"--paintings {args.paintings}: is not a folder")
     image = picture(args, "kodak/kodim15.png", side=768, quick_side=128)
     folder = paintings(args)
     numbers = Numbers()
@@ -43,8 +46,9 @@ def main() -> None:
 
 
 def paintings(args: argparse.Namespace) -> Path | None:
-    folder = args.paintings or (cn.images_folder() or Path()) / "paintings"
-    if folder.is_dir():
+    beside = cn.images_folder()
+    folder = args.paintings or (beside and beside / "paintings")
+    if folder is not None and folder.is_dir():
         return folder
     print("no paintings at hand (--paintings): the network is trained on parts of the picture")
     return None
@@ -129,7 +133,9 @@ def held_out(out: Path, folder: Path | None, numbers: Numbers) -> None:
 
 def training(args: argparse.Namespace, image: np.ndarray, folder: Path | None) -> None:
     """Train a network, and keep what it makes of the verification pictures at every stage."""
-    minutes = args.minutes or (0.03 if args.quick else 10)
+    minutes = args.minutes
+    if minutes is None:
+        minutes = 0.03 if args.quick else 10
     form = {"width": 8, "blocks": 1} if args.quick else {}
     with tempfile.TemporaryDirectory() as temporary:
         if folder is None:
@@ -139,7 +145,7 @@ def training(args: argparse.Namespace, image: np.ndarray, folder: Path | None) -
 
             def watch(stage: cn.Stage) -> None:
                 if not stage.triptychs:
-                    return
+                    sys.exit(f"{folder}: too few pictures to set one aside, which is to be shown")
                 wide = [t for t in stage.triptychs if t.shape == stage.triptychs[0].shape]
                 said = f"step {stage.step}, {stage.minutes:.1f} minutes, {stage.gain:+.2f} dB"
                 whole = cn.add_caption(np.concatenate(wide), f"{said} to a cubic")

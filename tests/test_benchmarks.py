@@ -95,6 +95,36 @@ def test_psnr_b_by_hand(restore):
     assert restore.psnr_b(seen, truth) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(("block", "step"), [(8, 8), (24, 8), (24, 16), (40, 8)])
+def test_blocks_that_say_nothing_leave_the_picture(monkeypatch, block, step):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    unjpeg = importlib.import_module("unjpeg")
+    recipe = unjpeg.Recipe(block=block, step=step, normal="axes")
+    shown = np.random.default_rng(0).integers(0, 256, (2, 48, 64, 3)).astype(np.uint8)
+    scale = unjpeg.scale_of(recipe, shown)
+
+    class Back:
+        """Undoes the axes."""
+
+        def blocks(self, fed):
+            flat = fed.reshape(len(fed), -1) @ np.linalg.inv(scale.axes) + scale.mean
+            return flat.reshape(fed.shape)
+
+    found = unjpeg.cleaned(recipe, Back(), scale, shown)
+    expected = unjpeg.to_ycc(shown) / 255
+    np.testing.assert_allclose(found, expected, atol=0.01)  # float32, axes stretched 100 times
+
+
+def test_rates_go_by_the_inputs_of_a_layer(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    unjpeg = importlib.import_module("unjpeg")
+    for paths in (1, 4):
+        recipe = unjpeg.Recipe(hidden=(16, 16), paths=paths)
+        weights = unjpeg.nnx.split(unjpeg.network(recipe))[1]
+        found = {float(v) for v in unjpeg.jax.tree.leaves(unjpeg.rates(recipe, weights))}
+        assert found == {500 / 1728, 500 / 16}
+
+
 def test_missing_peers_are_said(tmp_path):
     code = (
         "import sys; sys.path.insert(0, sys.argv.pop(1)); import fann; fann._find = lambda: None;"

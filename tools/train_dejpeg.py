@@ -16,6 +16,7 @@ from flax import nnx
 from PIL import Image
 
 from coordnet import psnr
+from coordnet._checkpoint import fingerprint
 from coordnet.restore._cleaner import Cleaner, cost, seen
 from coordnet.restore._degrade import crops
 from coordnet.restore._dejpeg import cleaned
@@ -49,17 +50,20 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--width", type=int, default=32)
     parser.add_argument("--blocks", type=int, default=4)
-    parser.add_argument("--begin", type=Path, help="weights to go on from, of the same form")
+    parser.add_argument("--begin", type=Path, help="weights to begin from; give another --seed")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--note", help="for the card: licences, where from")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     folder = Folder(options.folder)
     form = {"width": options.width, "blocks": options.blocks}
-    net, before = Cleaner(**form, rngs=nnx.Rngs(options.seed)), 0.0
+    net, before = Cleaner(**form, rngs=nnx.Rngs(options.seed)), None
     if options.begin is not None:
-        net, card = read_weights(options.begin, "dejpeg")
-        before = card["minutes"]
+        net, before = read_weights(options.begin, "dejpeg")
+        if not isinstance(net, Cleaner) or (net.trunk.blocks, net.place.shape[-1]) != (
+            options.blocks, options.width,
+        ):  # fmt: skip
+            parser.error(f"--begin {options.begin}: is a network of another form than {form}")
     watched = [np.ascontiguousarray(folder.picture(p)) for p in folder.validation[:_WATCHED]]
     greys = [np.asarray(Image.fromarray(p).convert("L")) for p in watched]
     screens = [screen(np.random.default_rng(k), fonts=HELD_OUT_FONTS) for k in range(_WATCHED)]
@@ -68,7 +72,7 @@ def main() -> None:
     def watch(net: Cleaner, step: int, loss: float) -> None:
         print(
             f"{(time.perf_counter() - begun) / 60:6.1f} min  step {step:6d}  "
-            f"loss {255 * loss:.3f}  grey q10 {gain(net, greys, 10):+.2f}  "
+            f"loss {loss:.5f}  grey q10 {gain(net, greys, 10):+.2f}  "
             f"q40 {gain(net, greys, 40):+.2f}  q90 {gain(net, greys, 90):+.2f}  "
             f"colour q85 {gain(net, watched, 85, subsampling=2):+.2f}  "
             f"screens q85 {gain(net, screens, 85, subsampling=2):+.2f} dB",
@@ -78,7 +82,9 @@ def main() -> None:
     net = learn(
         net, partial(crops, folder=folder, seed=options.seed, halo=net.halo), cost,
         minutes=options.minutes, checkpoint=options.work / "dejpeg.checkpoint",
-        belongs={"network": str(form), "seed": str(options.seed)}, watch=watch, every=900,
+        belongs={
+            "network": str(form), "seed": str(options.seed), "begun from": fingerprint(before),
+        }, watch=watch, every=900,
     )  # fmt: skip
     card = {
         "name": "small",
@@ -88,8 +94,10 @@ def main() -> None:
         "drawn screens": "a quarter of the pictures",
         "qualities": "5 to 95, a quarter compressed twice",
         "photographs": "a quarter with chroma of half the size, a fifth with grain",
-        "minutes": before + options.minutes,
+        "minutes": options.minutes,
     }
+    if before is not None:
+        card["begun from"] = before
     write_weights(net, options.work / "dejpeg-small.safetensors", "dejpeg", form, card)
 
 

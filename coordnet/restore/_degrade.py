@@ -60,7 +60,7 @@ def _softened(picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]
 def _grainy(
     rng: np.random.Generator, picture: UInt8[np.ndarray, "h w 3"]
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Return a picture with noise, of one colour or of three, fine or a pixel wide."""
+    """Return a picture with noise up to a pixel wide, equal or independent in R, G and B."""
     many = 3 if rng.random() < 0.3 else 1
     noise = rng.normal(size=(*picture.shape[:2], many))
     noise = gaussian_filter(noise, (*[rng.uniform(0, 0.8)] * 2, 0))

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from .._decode import UPRIGHT
 from ._cleaner import Cleaner, Seen, cells, seen, told_of, uncelled
 from ._jpeg import as_jpeg, project, read_jpeg
-from ._planes import reduced, spread, to_rgb
+from ._planes import enlarged, reduced, spread, to_rgb
 from ._ridge import Ridge
 from ._tiles import tiled
 from ._weights import chosen
@@ -39,13 +39,18 @@ def cleaned(
 ) -> Float[np.ndarray, "h w 3"]:
     """Return Y, Cb and Cr, 0 to 255, of a file that the network has seen.
 
-    ``strength`` is the part of the network's change that is made. With ``keep_bins`` the result
-    lies where the file's coefficients say the picture lay.
+    ``strength`` is the part of the network's change that is made, and of files of fine steps less.
+    With ``keep_bins`` the result lies where the file's coefficients say the picture lay.
     """
     found = net(shown) if isinstance(net, Ridge) else _in_tiles(net, shown, side, progress)
     plain = shown.planes[..., :3]
-    found = plain + np.float32(strength) * (found - plain)
+    change = np.float32(strength) * (found - plain)
     many = len(shown.bins)
+    change[..., 0] *= np.float32(shown.shares[0])
+    for k in range(1, many):
+        stored = enlarged(reduced(change[..., k], shown.stored[k]), plain.shape[:2])
+        change[..., k] = stored + np.float32(shown.shares[k]) * (change[..., k] - stored)
+    found = plain + change
     found[..., many:] = 128  # grey stays grey
     if keep_bins:
         for k, said_of in enumerate(shown.bins):
@@ -90,7 +95,8 @@ def dejpeg(
     Args:
         source: A path, or the bytes of a file: grey or colour, baseline or progressive.
         model: ``"small"``, or the path of weights of ``coordnet train dejpeg``.
-        strength: How much of the network's change is made, 0 to 1; with 0 and no ``keep_bins`` the
+        strength: How much of the network's change is made, 0 to 1 (from quality 90 to 95 on, half
+            of it, for there it errs as much as the file); with 0 and no ``keep_bins`` the
             picture is decoded, before it was rounded.
         keep_bins: Stay within what the file says.
         quality: Clean as if the file had this quality, 1 to 100 by libjpeg's tables: of a picture

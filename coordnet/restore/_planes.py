@@ -120,8 +120,10 @@ def guided(
 
 def checked(
     luma: Float[np.ndarray, "h w"], chroma: Float[np.ndarray, "h2 w2"]
-) -> Float[np.ndarray, "h w"]:
+) -> tuple[Float[np.ndarray, "h w"], float]:
     """Return chroma with luma's edges as far as that serves this picture, else enlarged linearly.
+
+    And how far that is in the mean of the picture, 0 to 1.
 
     What luma says is tried on the stored chroma itself: reduced once more, and guided by luma at
     chroma's size, it should come back. How much of the change does so best, by least squares over
@@ -130,7 +132,7 @@ def checked(
 
     >>> edge = np.where(np.arange(32) < 13, 0.0, 90.0)[None].repeat(32, 0)
     >>> small = reduced(edge, (16, 16))
-    >>> bool(np.abs(checked(edge, small) - edge).max() < 2)
+    >>> bool(np.abs(checked(edge, small)[0] - edge).max() < 2)
     True
     """
     size, shape = (chroma.shape[0], chroma.shape[1]), (luma.shape[0], luma.shape[1])
@@ -141,6 +143,7 @@ def checked(
     whole = float(both.mean() / (own.mean() + _FLAT))
     local = uniform_filter(both, _TRIED, mode="nearest")
     local /= uniform_filter(own, _TRIED, mode="nearest") + _FLAT
-    trust = np.clip((whole - _NONE) / (_ALL - _NONE), 0, 1) * np.clip(local, 0, 1) ** 2
+    served = float(np.clip((whole - _NONE) / (_ALL - _NONE), 0, 1))
+    trust = (served * np.clip(local, 0, 1) ** 2).astype(np.float32)
     plain = enlarged(chroma, shape)
-    return plain + enlarged(trust.astype(np.float32), shape) * (guided(luma, chroma) - plain)
+    return plain + enlarged(trust, shape) * (guided(luma, chroma) - plain), served

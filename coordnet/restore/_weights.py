@@ -65,9 +65,7 @@ def read_weights(path: str | os.PathLike[str], kind: str) -> tuple[Any, Any]:
         OSError: It cannot be read.
     """
     with _opened(path) as (file, said):
-        if said["kind"] != kind:
-            msg = f"{path}: weights for {said['kind']}, where those for {kind} are needed"
-            raise FormatError(msg)
+        _check_kind(said["kind"], kind, path)
         form = {str(k): int(v) for k, v in said["form"].items()}
         if not all(0 < v <= _MOST for v in form.values()):
             msg = f"{path}: describes an impossible network {form}"
@@ -118,6 +116,22 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[Any, Any]]:
         raise FormatError(msg) from error
 
 
+@contextmanager
+def _file_of(model: str | os.PathLike[str], kind: str) -> Iterator[Path]:
+    """Find the file of weights, by a name that ships or by its path."""
+    if model in MODELS[kind]:
+        with as_file(files("coordnet.restore") / "weights" / f"{kind}-{model}.safetensors") as path:
+            yield path
+        return
+    if not isinstance(model, str | os.PathLike) or Path(model).suffix != ".safetensors":
+        msg = (
+            f"`model` must be {' or '.join(map(repr, MODELS[kind]))} or the path of a .safetensors "
+            f"file, got {os.fspath(model) if isinstance(model, os.PathLike) else model!r}"
+        )
+        raise ValueError(msg)
+    yield Path(model)
+
+
 def chosen(model: str | os.PathLike[str], kind: str) -> tuple[Any, Any]:
     """Return a network and its card, by a name that ships or by its file.
 
@@ -126,16 +140,8 @@ def chosen(model: str | os.PathLike[str], kind: str) -> tuple[Any, Any]:
         FormatError: The file holds no such weights.
         OSError: It cannot be read.
     """
-    if model in MODELS[kind]:
-        with as_file(files("coordnet.restore") / "weights" / f"{kind}-{model}.safetensors") as path:
-            return read_weights(Path(path), kind)
-    if Path(model).suffix != ".safetensors":
-        msg = (
-            f"`model` must be {' or '.join(map(repr, MODELS[kind]))} or the path of a .safetensors "
-            f"file, got {os.fspath(model)!r}"
-        )
-        raise ValueError(msg)
-    return read_weights(model, kind)
+    with _file_of(model, kind) as path:
+        return read_weights(path, kind)
 
 
 def data_card(
@@ -157,9 +163,18 @@ def data_card(
         OSError: It cannot be read.
 
     >>> len(data_card("upscale", "paintings")["set aside"])
-    7
+    6
     """
     if kind not in MODELS:
         msg = f"`kind` must be {' or '.join(map(repr, MODELS))}, got {kind!r}"
         raise ValueError(msg)
-    return dict(chosen(MODELS[kind][0] if model is None else model, kind)[1])
+    with _file_of(MODELS[kind][0] if model is None else model, kind) as path:
+        found, card = card_of(path)
+        _check_kind(found, kind, path)
+        return card
+
+
+def _check_kind(found: str, kind: str, path: str | os.PathLike[str]) -> None:
+    if found != kind:
+        msg = f"{path}: weights for {found}, where those for {kind} are needed"
+        raise FormatError(msg)
