@@ -94,9 +94,9 @@ def photograph(out: Path, image: np.ndarray, numbers: Numbers) -> None:
     axes[1, 0].imshow(small.repeat(SCALE, 0).repeat(SCALE, 1)[part], interpolation="nearest")
     axes[1, 0].set_title("what is left of it")
     for axis, (name, drawn) in zip(axes[1, 1:], shown.items(), strict=True):
-        drawing = axis.imshow(255 * drawn, cmap="magma", vmax=255 * top_of_all)
+        axis.imshow(255 * drawn, cmap="magma", vmax=255 * top_of_all)
         axis.set_title(name)
-    figure.colorbar(drawing, ax=axes[1], label="levels of 255", shrink=0.8)
+    figure.colorbar(axes[1, 1].images[0], ax=axes[1], label="levels of 255", shrink=0.8)
     for axis in axes.flat:
         axis.set_axis_off()
     keep(out / "photograph.png", figure)
@@ -136,7 +136,7 @@ def training(args: argparse.Namespace, image: np.ndarray, folder: Path | None) -
     minutes = args.minutes
     if minutes is None:
         minutes = 0.03 if args.quick else 10
-    form = {"width": 8, "blocks": 1} if args.quick else {}
+    width, blocks = (8, 1) if args.quick else (32, 4)
     with tempfile.TemporaryDirectory() as temporary:
         if folder is None:
             folder = in_parts(image, Path(temporary))
@@ -154,7 +154,8 @@ def training(args: argparse.Namespace, image: np.ndarray, folder: Path | None) -
 
             cn.train_upscale(
                 folder, weights, name="mine", minutes=minutes, every=60 * minutes / STAGES,
-                watch=watch, **form,
+                watch=watch,
+                width=width, blocks=blocks,
             )  # fmt: skip
         print(args.out / "learning.mp4")
         print(weights)

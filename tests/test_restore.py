@@ -372,11 +372,8 @@ def test_files_that_are_no_weights(tmp_path):
 
 
 def test_cards_are_told_by_name_and_by_file(tmp_path, unchecked):
-    shipped = [("dejpeg", "small"), ("upscale", "photos"), ("upscale", "paintings")]
-    assert [data_card(kind, name)["name"] for kind, name in shipped] == [
-        "small",
-        *MODELS["upscale"],
-    ]
+    names = [data_card("upscale", name)["name"] for name in MODELS["upscale"]]
+    assert (data_card("dejpeg")["name"], *names) == ("small", *MODELS["upscale"])
     assert data_card("upscale") == data_card("upscale", "photos")
     card = data_card("upscale", "paintings")
     assert set(card["set aside"]).isdisjoint(card["pictures"])
