@@ -41,7 +41,7 @@ def main() -> None:
     numbers = Numbers()
     photograph(args.out, image, numbers)
     held_out(args.out, folder, numbers)
-    training(args, image, folder)
+    training(args, image, folder, numbers)
     numbers.write(args.out / "numbers.json")
 
 
@@ -131,11 +131,15 @@ def held_out(out: Path, folder: Path | None, numbers: Numbers) -> None:
     keep(out / "held-out.png", figure)
 
 
-def training(args: argparse.Namespace, image: np.ndarray, folder: Path | None) -> None:
+def training(
+    args: argparse.Namespace, image: np.ndarray, folder: Path | None, numbers: Numbers
+) -> None:
     """Train a network, and keep what it makes of the verification pictures at every stage."""
     minutes = args.minutes
     if minutes is None:
         minutes = 0.03 if args.quick else 10
+    told: set[int] = set()
+    stages = numbers.found["training"] = []
     width, blocks = (8, 1) if args.quick else (32, 4)
     with tempfile.TemporaryDirectory() as temporary:
         if folder is None:
@@ -146,13 +150,20 @@ def training(args: argparse.Namespace, image: np.ndarray, folder: Path | None) -
             def watch(stage: cn.Stage) -> None:
                 if not stage.triptychs:
                     sys.exit(f"{folder}: too few pictures to set one aside, which is to be shown")
+                if stage.step in told:  # the end may be a stage that was shown
+                    return
+                told.add(stage.step)
+                stages.append({
+                    "step": stage.step, "minutes": stage.minutes, "loss": stage.loss,
+                    "dB to a cubic": stage.gain,
+                })  # fmt: skip
                 wide = [t for t in stage.triptychs if t.shape == stage.triptychs[0].shape]
                 said = f"step {stage.step}, {stage.minutes:.1f} minutes, {stage.gain:+.2f} dB"
                 whole = cn.add_caption(np.concatenate(wide), f"{said} to a cubic")
                 keep(args.out / f"stage-{stage.step:06d}.jpg", whole)
                 film.add(whole, repeat=2)
 
-            cn.train_upscale(
+            numbers.found["card"] = cn.train_upscale(
                 folder, weights, name="mine", minutes=minutes, every=60 * minutes / STAGES,
                 watch=watch,
                 width=width, blocks=blocks,
