@@ -256,7 +256,7 @@ def enlarging(options: Options) -> Section:
 
 def paintings(options: Options) -> Section:
     """Paintings that neither network has learnt from, and photographs, by both networks."""
-    card = cn.data_card("upscale", "paintings")
+    card = cn.data_card("upscale", model="paintings")
     groups = {
         "paintings": [p for name in card["set aside"] for p in files(f"paintings/{name}")],
         "photographs": list(files("kodak/*.png")),

@@ -104,7 +104,7 @@ def photograph(out: Path, image: np.ndarray, numbers: Numbers) -> None:
 
 def held_out(out: Path, folder: Path | None, numbers: Numbers) -> None:
     """Measure paintings that neither network has seen, and draw a part of each."""
-    card = cn.data_card("upscale", "paintings")
+    card = cn.data_card("upscale", model="paintings")
     names = [] if folder is None else [n for n in card["set aside"] if (folder / n).is_file()]
     if not names:
         print("no paintings at hand that were set aside")

@@ -372,21 +372,21 @@ def test_files_that_are_no_weights(tmp_path):
 
 
 def test_cards_are_told_by_name_and_by_file(tmp_path, unchecked):
-    names = [data_card("upscale", name)["name"] for name in MODELS["upscale"]]
+    names = [data_card("upscale", model=name)["name"] for name in MODELS["upscale"]]
     assert (data_card("dejpeg")["name"], *names) == ("small", *MODELS["upscale"])
-    assert data_card("upscale") == data_card("upscale", "photos")
-    card = data_card("upscale", "paintings")
+    assert data_card("upscale") == data_card("upscale", model="photos")
+    card = data_card("upscale", model="paintings")
     assert set(card["set aside"]).isdisjoint(card["pictures"])
     path = tmp_path / "a.safetensors"
     write_weights(wild(), path, "dejpeg", {"width": 8, "blocks": 1}, {"name": "mine"})
-    assert data_card("dejpeg", path) == {"name": "mine"}
+    assert data_card("dejpeg", model=path) == {"name": "mine"}
     with pytest.raises(FormatError, match=r"a\.safetensors: weights for dejpeg"):
-        data_card("upscale", path)
+        data_card("upscale", model=path)
     with pytest.raises(ValueError, match="`kind` must be 'dejpeg' or 'upscale', got 'cats'"):
         data_card("cats")  # type: ignore[arg-type]
     for model in ("cats", 3):
         with pytest.raises(ValueError, match="`model` must be 'small' or the path"):
-            data_card("dejpeg", model)  # type: ignore[arg-type]
+            data_card("dejpeg", model=model)  # type: ignore[arg-type]
 
 
 def test_soft_chroma_and_grain():

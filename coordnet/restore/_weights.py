@@ -145,7 +145,7 @@ def chosen(model: str | os.PathLike[str], kind: str) -> tuple[Any, Any]:
 
 
 def data_card(
-    kind: Literal["dejpeg", "upscale"], model: str | os.PathLike[str] | None = None
+    kind: Literal["dejpeg", "upscale"], *, model: str | os.PathLike[str] | None = None
 ) -> dict[str, Any]:
     """Return what a network has learnt from, as its weights say: its bias, by name.
 
@@ -162,7 +162,7 @@ def data_card(
         FormatError: The file holds no such weights.
         OSError: It cannot be read.
 
-    >>> len(data_card("upscale", "paintings")["set aside"])
+    >>> len(data_card("upscale", model="paintings")["set aside"])
     6
     """
     if kind not in MODELS:
