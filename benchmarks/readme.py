@@ -32,7 +32,7 @@ python benchmarks/quality.py
 python benchmarks/trainers.py
 python benchmarks/codec.py             # d, 26 megapixels, takes half an hour
 python benchmarks/restore.py
-python benchmarks/unjpeg.py            # an hour on one core
+python benchmarks/unjpeg.py            # twenty minutes of a core for each part
 python benchmarks/readme.py
 ```
 

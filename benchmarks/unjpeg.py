@@ -8,8 +8,8 @@ screens and tried on others, in fonts that it has not met.
 
     python benchmarks/unjpeg.py [--smoke] [--only a,b] [--out FOLDER]
 
-All parts together take an hour on one core. Figures of one run; the same recipe from other first
-weights is a row of its own, to tell what is noise.
+Either part takes some twenty minutes of one core. Figures of one run; the same recipe from another
+seed is a row of its own, to tell what is noise.
 """
 
 from collections.abc import Callable, Iterator
@@ -61,7 +61,9 @@ class Paths(nnx.Module):
 
     def __init__(self, recipe: Recipe, rngs: nnx.Rngs):
         hidden = tuple(h // recipe.paths for h in recipe.hidden)
-        make = partial(PatchMLP, recipe.block, hidden, activation=recipe.activation)
+        make = partial(
+            PatchMLP, recipe.block, hidden, residual=recipe.residual, activation=recipe.activation
+        )
         self.paths = nnx.List(make(rngs=rngs) for _ in range(recipe.paths))
         self.predictor = nnx.Linear(3 * recipe.block**2, recipe.paths, rngs=rngs)
         self.chosen = recipe.chosen

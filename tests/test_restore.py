@@ -132,6 +132,19 @@ def test_photographs_of_film_gain_at_the_best_qualities(name):
     assert psnr(_dejpeg.dejpeg(data), truth) > psnr(plain, truth) + 0.1
 
 
+def test_files_that_were_saved_badly_before_are_changed_wholly(shipping_wild, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        _dejpeg,
+        "cleaned",
+        lambda net, shown, **_: asked.append(shown.shares) or shown.planes[..., :3],
+    )
+    again = as_jpeg(photo(64, 64), 95, subsampling=2)
+    for quality in (None, 20):
+        _dejpeg.dejpeg(again, quality=quality)
+    assert [shares[0] for shares in asked] == [0.5, 1]
+
+
 def test_grey_stays_grey():
     shown = seen(read_jpeg(as_jpeg(photo()[..., 0], 30)))
     found = _dejpeg.cleaned(wild(), shown, side=16)

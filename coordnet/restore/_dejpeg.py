@@ -13,7 +13,7 @@ from flax import nnx
 from jaxtyping import Float
 
 from .._decode import UPRIGHT
-from ._cleaner import Cleaner, Seen, cells, seen, told_of, uncelled
+from ._cleaner import Cleaner, Seen, cells, seen, uncelled
 from ._jpeg import as_jpeg, project, read_jpeg
 from ._planes import enlarged, reduced, spread, to_rgb
 from ._ridge import Ridge
@@ -134,10 +134,11 @@ def dejpeg(
     data = source if isinstance(source, bytes) else Path(source).read_bytes()
     name = "the bytes" if isinstance(source, bytes) else os.fspath(source)
     jpeg = read_jpeg(data, name)
-    shown = seen(jpeg)
+    before = None
     if quality is not None:
-        theirs = read_jpeg(as_jpeg(np.zeros((8, 8, 3), np.uint8), int(quality))).tables
-        shown = shown._replace(told=told_of(jpeg._replace(tables=theirs[: len(jpeg.planes)])))
+        told = as_jpeg(np.zeros((8, 8, 3), np.uint8), int(quality))
+        before = read_jpeg(told).tables[: len(jpeg.planes)]
+    shown = seen(jpeg, before)
     net, _ = chosen(model, "dejpeg")
     found = cleaned(
         net, shown, strength=strength, keep_bins=keep_bins and quality is None, progress=progress

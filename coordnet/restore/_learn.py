@@ -68,11 +68,13 @@ def _moved(total: Any, weights: Any, state: Any, rate: Array, parts: Array) -> A
 
 
 def _step(graph: Any, cost: Cost, weights: Any, state: Any, batch: Any, rate: Array) -> Any:
-    many = jax.tree.leaves(batch)[0].shape[0]
-    # what one crop needs stays in a core's caches: 16 at once take four times as long there
-    parts = [jax.tree.map(lambda v, k=k: v[k : k + 1], batch) for k in range(many)]
+    parts = [batch]
+    if (
+        _on_cpu()
+    ):  # what one crop needs stays in a core's caches: 16 at once take four times as long
+        many = jax.tree.leaves(batch)[0].shape[0]
+        parts = [jax.tree.map(lambda v, k=k: v[k : k + 1], batch) for k in range(many)]
     total = jnp.float32(0), jax.tree.map(jnp.zeros_like, weights)
-    parts = parts if _on_cpu() else [batch]
     for part in parts:
         total = _slope(graph, cost, total, weights, part)
     return _moved(total, weights, state, rate, jnp.float32(len(parts)))
