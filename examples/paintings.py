@@ -149,6 +149,7 @@ def training(
 
             def watch(stage: cn.Stage) -> None:
                 if not stage.triptychs:
+                    weights.with_suffix(".checkpoint").unlink(missing_ok=True)
                     sys.exit(f"{folder}: too few pictures to set one aside, which is to be shown")
                 if stage.step in told:  # the end may be a stage that was shown
                     return
