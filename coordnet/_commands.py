@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from ._commands_codec import info_of_compressed, is_compressed, run_compress, run_decompress
-from ._commands_restore import info_of_weights, run_dejpeg, run_train, run_upscale
+from ._commands_restore import (
+    info_of_weights,
+    run_dejpeg,
+    run_train,
+    run_upscale,
+    software,
+)
 from ._files import FormatError, check_target
 from ._outcome import Outcome, check_distinct, output_of, written
 
@@ -235,10 +241,13 @@ def _info_of_picture(path: Path, size: int) -> Outcome:
         f"{path}  picture  {width}x{height}  {CHANNELS[channels]}  {info.bits} bits  "
         f"{size_text(size)}"
     )
+    maker = software(info.exif)
+    line += f"\n  by {maker}" if maker else ""
     record = {
         "file": path, "kind": "picture", "bytes": size, "size": (width, height),
         "channels": channels, "bits": info.bits, "mode": info.mode, "dpi": info.dpi,
         "icc_profile": info.icc_profile is not None, "exif": info.exif is not None,
+        "software": maker,
     }  # fmt: skip
     return Outcome(line, record)
 

@@ -47,6 +47,7 @@ def run_upscale(options: Namespace) -> Outcome:
     _, card = chosen(options.model, "upscale")
     picture, info = read_image(source, info=True, clip=True)
     check_kind(output, picture.shape[2], 8)  # before the work
+    native = picture.shape[:2]
     del picture
     begun = time.perf_counter()
     image = upscale(
@@ -54,7 +55,8 @@ def run_upscale(options: Namespace) -> Outcome:
         consistency=options.consistency, repair=options.repair,
         progress=False if options.quiet else None,
     )  # fmt: skip
-    by = f"upscale; detail invented by {card['name']}"
+    what = "repaired" if image.shape[:2] == native else "detail invented"
+    by = f"upscale; {what} by {card['name']}"
     by += f", learnt from {len(card['pictures'])} pictures" if "pictures" in card else ""
     deep = info.bits == 16 and check_kind(output, image.shape[2], 8) in WITH_16_BITS
     bits = 16 if deep else 8
@@ -119,10 +121,20 @@ def info_of_weights(path: Path, size: int) -> Outcome:
 
     kind, card = card_of(path)
     line = f"{path}  weights for {kind}  {size_text(size)}"
-    for name, value in card.items():
-        many = isinstance(value, list) and len(value) > _LISTED
-        line += f"\n  {name}: {len(value) if many else value}"
+    line += _listed(card, "\n  ")
     return Outcome(line, {"file": path, "kind": f"weights for {kind}", "bytes": size, "card": card})
+
+
+def _listed(card: dict[str, Any], start: str) -> str:
+    """Return a card as lines; the cards within it further in."""
+    said = ""
+    for name, value in card.items():
+        if isinstance(value, dict) and "name" in value:
+            said += f"{start}{name}:" + _listed(value, start + "  ")
+            continue
+        many = isinstance(value, list) and len(value) > _LISTED
+        said += f"{start}{name}: {len(value) if many else value}"
+    return said
 
 
 def _output(options: Namespace, source: Path, name: str) -> Path:
@@ -156,3 +168,21 @@ def _signed(info: "ImageInfo", by: str) -> "ImageInfo":
         data = with_software(b"")
     data = data if data.startswith(b"Exif\0\0") else b"Exif\0\0" + data
     return dataclasses.replace(info, exif=data)
+
+
+def software(exif: bytes | None) -> str | None:
+    """Return what made a file, as its EXIF says: if detail was invented, by which network."""
+    from PIL import Image
+
+    found = Image.Exif()
+    try:
+        found.load(exif or b"")
+        said = found.get(_SOFTWARE)
+    except Exception:  # as above
+        return None
+    # a foreign file may say anything: one line of what a terminal can show
+    return (
+        "".join(c for c in said if c.isprintable()).strip() or None
+        if isinstance(said, str)
+        else None
+    )

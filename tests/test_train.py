@@ -169,6 +169,16 @@ def test_what_made_a_file_is_said_whatever_its_exif_holds():
         found = Image.Exif()
         found.load(info.exif or b"")
         assert found[0x0131] == "coordnet upscale"
+        assert _commands_restore.software(info.exif) == "coordnet upscale"
+        assert not (_commands_restore.software(block) or "").isspace()  # whatever it is, it is told
+
+
+def test_a_card_within_a_card_is_listed_further_in():
+    within = {"name": "small", "minutes": 46, "pictures": list(range(13))}
+    listed = _commands_restore._listed({"name": "more", "begun from": within}, "\n  ")
+    assert listed == (
+        "\n  name: more\n  begun from:\n    name: small\n    minutes: 46\n    pictures: 13"
+    )
 
 
 def test_sizes_in_exif_are_not_kept():
@@ -231,6 +241,13 @@ def test_on_the_command_line(folder, tmp_path, monkeypatch, capsys):
     with Image.open(large) as opened:
         said = opened.getexif()[0x0131]
     assert said.startswith("coordnet upscale; detail invented by mine, learnt from ")
+    assert _cli.main(["info", large]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"  by {said}"
+    same = str(tmp_path / "same.png")
+    assert _cli.main(["upscale", source, "1", "-o", same, "--model", "mine.safetensors"]) == 0
+    capsys.readouterr()
+    assert _cli.main(["info", same]) == 0
+    assert "  by coordnet upscale; repaired by mine, learnt from " in capsys.readouterr().out
     assert _cli.main(["upscale", source, "-o", large, "--model", "mine.safetensors"]) == 2
     assert "give `scale`" in capsys.readouterr().err
     assert _cli.main(["upscale", source, "2", "-o", source, "--model", "mine.safetensors"]) == 2

@@ -94,7 +94,7 @@ def analysis_stage(
     moments, rng, mean = rule.init(both), np.random.default_rng(seed), 0.0
     begun = time.perf_counter()
     for at in range(steps):
-        image = images[rng.integers(len(images))]
+        image = images[int(rng.integers(len(images)))]
         top, left = (rng.integers(n - SIDE + 1) for n in image.shape[1:])
         pixels = image[:, top : top + SIDE, left : left + SIDE]
         pixels = pixels[:, :, :: rng.choice([-1, 1])]
@@ -147,7 +147,7 @@ def latent_stage(
     _latents.compiled(state, parts[0])
     key, start, at = jax.random.key(seed), time.perf_counter(), 0
     while at < steps:
-        was, one = at, parts[rng.integers(len(parts))]
+        was, one = at, parts[int(rng.integers(len(parts)))]
         now = _latents.pace(done + (1 - done) * at / steps, price, nets=RATE)
         noise = jax.random.fold_in(key, at)
         state = _latents.make_pass(state, one, now, noise, rng)
@@ -163,6 +163,11 @@ def latent_stage(
                 flush=True,
             )
     return jax.tree.map(np.asarray, state.params)
+
+
+def _keep(path: Path, nets: Any) -> None:
+    flat: dict[str, Any] = _models.flattened(nets)
+    np.savez(path, **flat)
 
 
 def _narrow(value: np.ndarray) -> np.ndarray:
@@ -197,13 +202,13 @@ def main() -> None:
         if k == middle:
             nets = _analysis.untrained(0, finest, _models.rounding_step(price))
             nets, analysis = analysis_stage(images, nets, fresh_analysis(1), price, ANALYSIS_STEPS)
-            np.savez(analysis_path, **_models.flattened(analysis))
+            _keep(analysis_path, analysis)
             latents[k] = begun(images, analysis, price)
             kept[k] = latent_stage(latents[k], nets, price, FIRST_STEPS, 0.0)
             _, analysis = analysis_stage(
                 images, kept[k], analysis, price, ANALYSIS_STEPS // 2, alone=True
             )
-            np.savez(analysis_path, **_models.flattened(analysis))
+            _keep(analysis_path, analysis)
         else:
             near = {6: 0, 7: 5}.get(k, k - 1 if k > middle else k + 1)
             factor = (price / _models.PRICES[near]) ** 0.5
@@ -215,14 +220,14 @@ def main() -> None:
         partial_path = path.with_suffix(".partial")
         partial_path.write_bytes(pickle.dumps((kept[k], latents[k])))
         partial_path.replace(path)
-    whole = {
+    whole: dict[str, Any] = {
         f"{k}.{name}": _narrow(value)
         for k in sorted(kept)
         for name, value in _models.flattened(_models.whole(kept[k])).items()
     }
     np.savez_compressed(options.work / "models.npz", **whole)
     with np.load(analysis_path) as found:  # a guess: half precision will do
-        halves = {name: found[name].astype(np.float16) for name in found}
+        halves: dict[str, Any] = {name: found[name].astype(np.float16) for name in found}
     np.savez_compressed(options.work / "analysis-small.npz", **halves)
 
 

@@ -1,6 +1,7 @@
 """Train the network that ``coordnet.dejpeg`` uses, on a folder of clean pictures.
 
     python tools/train_dejpeg.py FOLDER WORK [--minutes 60] [--begin WEIGHTS]
+    python tools/train_dejpeg.py FOLDER WORK --name medium --width 96 --blocks 6 --side 32 --torch
 
 WORK keeps a checkpoint, from which a run that was stopped goes on, and in the end the weights,
 ``dejpeg-small.safetensors``, which ship in ``coordnet/restore/weights``.
@@ -10,6 +11,7 @@ import argparse
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from flax import nnx
@@ -47,9 +49,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("work", type=Path)
+    parser.add_argument("--name", default="small")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--width", type=int, default=32)
     parser.add_argument("--blocks", type=int, default=4)
+    parser.add_argument("--side", type=int, default=48, help="cells of a crop")
+    parser.add_argument("--torch", action="store_true", help="convolutions of CPUs that have AMX")
     parser.add_argument("--begin", type=Path, help="weights to begin from; give another --seed")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--note", help="for the card: licences, where from")
@@ -67,6 +72,11 @@ def main() -> None:
     watched = [np.ascontiguousarray(folder.picture(p)) for p in folder.validation[:_WATCHED]]
     greys = [np.asarray(Image.fromarray(p).convert("L")) for p in watched]
     screens = [screen(np.random.default_rng(k), fonts=HELD_OUT_FONTS) for k in range(_WATCHED)]
+    computing: dict[str, Any] = {}
+    if options.torch:
+        from _torch_convolutions import by_torch
+
+        computing = {"computing": by_torch, "together": 4}
     begun = time.perf_counter()
 
     def watch(net: Cleaner, step: int, loss: float) -> None:
@@ -80,14 +90,15 @@ def main() -> None:
         )
 
     net = learn(
-        net, partial(crops, folder=folder, seed=options.seed, halo=net.halo), cost,
-        minutes=options.minutes, checkpoint=options.work / "dejpeg.checkpoint",
+        net,
+        partial(crops, folder=folder, seed=options.seed, halo=net.halo, side=options.side), cost,
+        **computing, minutes=options.minutes, checkpoint=options.work / "dejpeg.checkpoint",
         belongs={
             "network": str(form), "seed": str(options.seed), "begun from": fingerprint(before),
-        }, watch=watch, every=900,
+        }, watch=watch, every=1200,
     )  # fmt: skip
     card = {
-        "name": "small",
+        "name": options.name,
         "pictures": len(folder.training),
         "set aside": [path.name for path in folder.validation],
         "note": options.note,
@@ -98,7 +109,7 @@ def main() -> None:
     }
     if before is not None:
         card["begun from"] = before
-    write_weights(net, options.work / "dejpeg-small.safetensors", "dejpeg", form, card)
+    write_weights(net, options.work / f"dejpeg-{options.name}.safetensors", "dejpeg", form, card)
 
 
 if __name__ == "__main__":

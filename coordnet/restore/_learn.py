@@ -29,8 +29,10 @@ def _on_cpu() -> bool:
     return jax.default_backend() == "cpu"
 
 
-def _halved(net: Net) -> Net:
-    """Return the network with layers that compute in bfloat16; the weights are float32."""
+def _usual(net: Net) -> Net:
+    """Return the network with layers in bfloat16, but on a CPU; the weights are float32."""
+    if _on_cpu():
+        return net
     net = nnx.clone(net)
     for _, layer in nnx.iter_graph(net):
         if isinstance(layer, nnx.Conv | nnx.Linear):
@@ -67,13 +69,18 @@ def _moved(total: Any, weights: Any, state: Any, rate: Array, parts: Array) -> A
     return jax.tree.map(lambda w, c: w + rate * c, weights, change), state, loss
 
 
-def _step(graph: Any, cost: Cost, weights: Any, state: Any, batch: Any, rate: Array) -> Any:
-    parts = [batch]
-    if (
-        _on_cpu()
-    ):  # what one crop needs stays in a core's caches: 16 at once take four times as long
-        many = jax.tree.leaves(batch)[0].shape[0]
-        parts = [jax.tree.map(lambda v, k=k: v[k : k + 1], batch) for k in range(many)]
+def _step(
+    graph: Any,
+    cost: Cost,
+    weights: Any,
+    state: Any,
+    batch: Any,
+    rate: Array,
+    together: int | None = None,
+) -> Any:
+    many = jax.tree.leaves(batch)[0].shape[0]
+    some = together or (1 if _on_cpu() else many)
+    parts = [jax.tree.map(lambda v, k=k: v[k : k + some], batch) for k in range(0, many, some)]
     total = jnp.float32(0), jax.tree.map(jnp.zeros_like, weights)
     for part in parts:
         total = _slope(graph, cost, total, weights, part)
@@ -88,6 +95,8 @@ def learn(
     minutes: float | None = None,
     steps: int | None = None,
     rate: float = 4e-3,
+    computing: Callable[[Net], Net] | None = None,
+    together: int | None = None,
     checkpoint: Path | None = None,
     belongs: dict[str, str] | None = None,
     watch: Callable[[Net, int, float], None] | None = None,
@@ -96,8 +105,7 @@ def learn(
     """Return ``net`` after some steps of Muon, or as many as the minutes hold.
 
     The rate is steady for six tenths of them and falls to 0 in the rest: by steps, once it has
-    begun to fall. A run of so many ``steps`` that is resumed ends as it would have. But on a CPU
-    layers compute in bfloat16.
+    begun to fall. A run of so many ``steps`` that is resumed ends as it would have.
 
     Args:
         net: The network at first; it is left as it is.
@@ -106,13 +114,18 @@ def learn(
         minutes: Of training, the compilation of the step not counted; or ``steps``.
         steps: Of training.
         rate: Of a step at its highest.
+        computing: The network as it computes while it learns: on a CPU, when missing, as it is,
+            and elsewhere with layers in bfloat16.
+        together: Crops of a batch that are computed at once: on a CPU, when missing, one, for what
+            it needs stays in a core's caches (16 at once take four times as long), and elsewhere
+            all. A batch is a multiple of it.
         checkpoint: Written with every ``watch`` and gone on from if it is there.
         belongs: What the checkpoint belongs to.
         watch: Called with the network, the step and the mean loss since.
         every: Seconds between two calls of ``watch``.
     """
     graph, weights = nnx.split(net)
-    learning = graph if _on_cpu() else nnx.split(_halved(net))[0]
+    learning = nnx.split((computing or _usual)(net))[0]
     weights = jax.tree.map(jnp.array, weights)  # the first step gives its buffers away
     state = _rule.init(weights)
     record: dict[str, Any] = {
@@ -145,7 +158,9 @@ def learn(
             if share <= 0:
                 break
             pace = rate * min(1.0, (step + 1) / _WARMUP) * share
-            weights, state, loss = _step(learning, cost, weights, state, batch, jnp.float32(pace))
+            weights, state, loss = _step(
+                learning, cost, weights, state, batch, jnp.float32(pace), together
+            )
             step += 1  # it is made: an interrupt while it is waited for counts it
             losses.append(float(loss))
             since = since or time.perf_counter()  # from here on: the first step compiles
