@@ -54,6 +54,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=32)
     parser.add_argument("--blocks", type=int, default=4)
     parser.add_argument("--side", type=int, default=48, help="cells of a crop")
+    parser.add_argument("--rate", type=float, default=4e-3, help="of a step at its highest")
     parser.add_argument("--torch", action="store_true", help="convolutions of CPUs that have AMX")
     parser.add_argument("--begin", type=Path, help="weights to begin from; give another --seed")
     parser.add_argument("--seed", type=int, default=0)
@@ -92,8 +93,8 @@ def main() -> None:
     net = learn(
         net,
         partial(crops, folder=folder, seed=options.seed, halo=net.halo, side=options.side), cost,
-        **computing, minutes=options.minutes, checkpoint=options.work / "dejpeg.checkpoint",
-        belongs={
+        **computing, minutes=options.minutes, rate=options.rate,
+        checkpoint=options.work / "dejpeg.checkpoint", belongs={
             "network": str(form), "seed": str(options.seed), "begun from": fingerprint(before),
         }, watch=watch, every=1200,
     )  # fmt: skip

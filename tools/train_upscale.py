@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--blocks", type=int, default=6)
     parser.add_argument("--side", type=int, default=40, help="pixels of a small picture")
+    parser.add_argument("--rate", type=float, default=4e-3, help="of a step at its highest")
     parser.add_argument("--begin", type=Path, help="weights to begin from; give another --seed")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--note", help="for the card: licences, where from")
@@ -56,7 +57,7 @@ def main() -> None:
 
     net = learn(
         net, partial(pairs, folder=folder, seed=options.seed, halo=net.halo, side=options.side),
-        cost, minutes=options.minutes, computing=by_torch, together=4,
+        cost, minutes=options.minutes, rate=options.rate, computing=by_torch, together=4,
         checkpoint=options.output.with_suffix(".checkpoint"),
         belongs={
             "network": str(form), "seed": str(options.seed), "begun from": fingerprint(before),
