@@ -24,6 +24,10 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
         jax.jit(jax.numpy.negative).lower(0.0).compile({"xla_cpu_use_fusion_emitters": False})
         flags = os.environ.get("XLA_FLAGS", "")
         os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_use_fusion_emitters=false"
+    # networks of toy size gain nothing by LLVM's later passes, which take a quarter of the time
+    os.environ["XLA_FLAGS"] = (
+        f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=1"
+    )
 
 # also for what is compiled before a fit asks for it, or without any
 jax.config.update("jax_compilation_cache_dir", os.environ["COORDNET_CACHE"])
