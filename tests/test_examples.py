@@ -36,7 +36,7 @@ def surroundings(tmp_path_factory):
 )
 def test_a_script(tmp_path, surroundings, script, options):
     out = tmp_path / "out"
-    if script.stem == "almost_nothing":  # thousands of steps: quick programs pay
+    if script.stem in ("almost_nothing", "checkerboard"):  # many steps: quick programs pay
         surroundings = surroundings | {"XLA_FLAGS": os.environ.get("XLA_FLAGS", "")}
     done = subprocess.run(
         [sys.executable, script, "--quick", "--out", out, *options],

@@ -18,10 +18,14 @@ Net = TypeVar("Net", bound=nnx.Module)
 
 
 def by_torch(net: Net) -> Net:
-    """Return the network with 3 x 3 convolutions, without padding, that PyTorch computes."""
+    """Return the network with 3 x 3 convolutions, without padding, that PyTorch computes.
+
+    The first and the last, of few channels, stay: what a picture shows differs by less than
+    bfloat16 holds, and the slope of the first had a cosine of 0.77 with its true one.
+    """
     net = nnx.clone(net)
     for _, layer in nnx.iter_graph(net):
-        if isinstance(layer, nnx.Conv):
+        if isinstance(layer, nnx.Conv) and layer.in_features == layer.out_features:
             layer.conv_general_dilated = _in_its_place
     return net
 
