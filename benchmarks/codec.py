@@ -246,7 +246,7 @@ def rates(_: Options) -> Section:
         "coordnet best: bytes at equal PSNR, against Cool-Chic 4.2", _of_best(found, rows), "%",
         20, 5, "less",
     ))  # fmt: skip
-    what = "plain weights over COIN's recipe, 20 minutes each, at equal rate"
+    what = "plain weights, 100,000 steps, over COIN's recipe, 20 minutes"
     figures.append(Figure(what, _of_weights(found, rows), "dB", 1.5, 3))
     note = (
         "Real bytes. BD-rate by monotone cubics of the log rate over PSNR, between 0.1 and 1.0 "

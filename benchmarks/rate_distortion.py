@@ -6,7 +6,8 @@
 
 Every encode is real bytes, decoded again. What was measured stays in ``rate_distortion.json``, by
 codec, picture and setting, so that the table grows from run to run; ``--again`` measures anew.
-``weights`` are plain networks beside COIN's own recipe, 20 minutes for each.
+``weights`` are plain networks beside COIN's own recipe: 20 minutes of it, and 100,000 steps of
+ours (at 0.3 bits a pixel some 12 to 20 minutes of a core, at 0.6 over 35).
 """
 
 import argparse

@@ -178,11 +178,9 @@ def software(exif: bytes | None) -> str | None:
     try:
         found.load(exif or b"")
         said = found.get(_SOFTWARE)
-    except Exception:  # as above
+    except Exception:  # an odd block raises all kinds, and says nothing
+        return None
+    if not isinstance(said, str):
         return None
     # a foreign file may say anything: one line of what a terminal can show
-    return (
-        "".join(c for c in said if c.isprintable()).strip() or None
-        if isinstance(said, str)
-        else None
-    )
+    return "".join(c for c in said if c.isprintable()).strip() or None

@@ -1,4 +1,4 @@
-"""The convolutions that networks which ship are trained by, on a CPU that has tiles for them."""
+"""The convolutions that `tools/train_dejpeg.py --torch` trains by."""
 
 import sys
 from pathlib import Path
@@ -44,6 +44,12 @@ def test_other_convolutions_are_refused():
     layer = by_torch(nnx.Conv(2, 2, (3, 3), rngs=nnx.Rngs(0)))
     with pytest.raises(ValueError, match="without padding"):
         layer(jnp.zeros((1, 4, 4, 2)))
+
+
+def test_a_batch_parts_without_a_rest():
+    rows = {"x": np.zeros((4, 2), np.float32)}
+    with pytest.raises(ValueError, match="4 crops of a batch do not part into 3"):
+        learn(nnx.Linear(2, 1, rngs=nnx.Rngs(0)), lambda k: rows, cost, steps=1, together=3)
 
 
 def test_a_network_learns_by_them(tmp_path):

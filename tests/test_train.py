@@ -170,7 +170,15 @@ def test_what_made_a_file_is_said_whatever_its_exif_holds():
         found.load(info.exif or b"")
         assert found[0x0131] == "coordnet upscale"
         assert _commands_restore.software(info.exif) == "coordnet upscale"
-        assert not (_commands_restore.software(block) or "").isspace()  # whatever it is, it is told
+
+
+def test_what_a_foreign_file_says_made_it_is_one_line():
+    for said, expected in ((" a\x1b[31m\r\nb\t ", "a[31mb"), ("\n", None), (3, None)):
+        exif = Image.Exif()
+        exif[0x0131] = said
+        assert _commands_restore.software(exif.tobytes()) == expected
+    for nothing in (None, b"", b"Exif\0\0", b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x31\0\x02\xff"):
+        assert _commands_restore.software(nothing) is None
 
 
 def test_a_card_within_a_card_is_listed_further_in():

@@ -1,10 +1,10 @@
 """Train the network that ``coordnet.dejpeg`` uses, on a folder of clean pictures.
 
     python tools/train_dejpeg.py FOLDER WORK [--minutes 60] [--begin WEIGHTS]
-    python tools/train_dejpeg.py FOLDER WORK --name medium --width 96 --blocks 6 --side 32 --torch
 
 WORK keeps a checkpoint, from which a run that was stopped goes on, and in the end the weights,
-``dejpeg-small.safetensors``, which ship in ``coordnet/restore/weights``.
+``dejpeg-NAME.safetensors``; ``small`` ships in ``coordnet/restore/weights``. ``--torch`` is for
+CPUs that have AMX (docs/architecture.md has what it gains).
 """
 
 import argparse

@@ -80,6 +80,9 @@ def _step(
 ) -> Any:
     many = jax.tree.leaves(batch)[0].shape[0]
     some = together or (1 if _on_cpu() else many)
+    if many % some:
+        msg = f"{many} crops of a batch do not part into {some} at once"
+        raise ValueError(msg)
     parts = [jax.tree.map(lambda v, k=k: v[k : k + some], batch) for k in range(0, many, some)]
     total = jnp.float32(0), jax.tree.map(jnp.zeros_like, weights)
     for part in parts:

@@ -22,11 +22,6 @@ _NOISE = 8.0  # levels of the most damage, in half of what is damaged
 _GREY = 0.1
 _EDGE = 2  # pixels that a cubic sees beyond a crop, which is not there
 _DRAWN = 3  # places, of which the one with the most detail is learnt from
-#: What a card says of all this.
-MET = {
-    "scales": "1 to 4; four in ten are 2, 3 or 4",
-    "damaged": "four in ten: noise, JPEG of quality 10 to 95, five ways to reduce",
-}
 _FILTERS = [
     getattr(Image.Resampling, name) for name in ("BICUBIC", "BOX", "BILINEAR", "HAMMING", "LANCZOS")
 ]

@@ -23,7 +23,6 @@ _SPAN = 3 * BLOCK
 _LUMA, _CHROMA = _SPAN**2, _SPAN**2 + BLOCK**2  # numbers that a block is seen with
 _SIDE = 256  # pixels of the squares that are learnt from
 _ROWS = 16  # of blocks, at once
-_OF_ONE = 16  # squares of a picture: more of them overlap
 # Squared levels of a number that is seen, of luma and chroma: with less, noise is fitted. Grey
 # Classic5 at quality 10 gains 0.36, 0.50, 0.48 dB with 1, 10, 100 of luma, Kodak in colour at 85
 # 0.37, 0.36, 0.22 with 1 and 1, 10 and 300, 100 and 5000 of luma and chroma
@@ -101,14 +100,13 @@ def solved(folder: Folder, *, pictures: int = 60, seed: int = 0) -> Ridge:
 
     Args:
         folder: Clean pictures.
-        pictures: Squares of 256 pixels for each quality; at most ``_OF_ONE`` of a picture.
+        pictures: Squares of 256 pixels for each quality.
         seed: Of what is drawn.
     """
     net = Ridge(rngs=nnx.Rngs(0))
     many = len(QUALITIES)
     luma, chroma = (np.zeros((many, wide, BLOCK**2), np.float32) for wide in (_LUMA, _CHROMA))
     rng = np.random.default_rng(seed)
-    pictures = min(pictures, _OF_ONE * len(folder.training))
     squares = [_square(rng, folder) for _ in range(pictures)]
     for place, quality in enumerate(QUALITIES):
         files = [seen(read_jpeg(as_jpeg(one, quality, subsampling=2))) for one in squares]
