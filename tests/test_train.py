@@ -173,11 +173,13 @@ def test_what_made_a_file_is_said_whatever_its_exif_holds():
 
 
 def test_what_a_foreign_file_says_made_it_is_one_line():
-    for said, expected in ((" a\x1b[31m\r\nb\t ", "a[31mb"), ("\n", None), (3, None)):
+    for said, expected in ((" a\x1b[31m\r\nb\t ", "a[31mb"), ("\n", None)):
         exif = Image.Exif()
         exif[0x0131] = said
         assert _commands_restore.software(exif.tobytes()) == expected
-    for nothing in (None, b"", b"Exif\0\0", b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x31\0\x02\xff"):
+    head = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x31"
+    number = head + b"\0\x03\0\0\0\x01\0\x07\0\0\0\0\0\0"  # where a text should be
+    for nothing in (None, b"", b"Exif\0\0", head + b"\0\x02\xff", number):
         assert _commands_restore.software(nothing) is None
 
 
