@@ -72,8 +72,11 @@ def run_train(options: Namespace) -> Outcome:
     output = _output(options, Path(options.folder), f"{options.name}.safetensors")
     about = {"name": options.name, "seed": options.seed, "note": options.note}
     if options.kind == "dejpeg":
-        if options.watch is not None or options.minutes is not None:
-            msg = "--watch and --minutes are for `train upscale`; dejpeg is trained in closed form"
+        if (options.watch, options.minutes, options.begin) != (None, None, None):
+            msg = (
+                "--watch, --minutes and --begin are for `train upscale`; dejpeg is trained in "
+                "closed form"
+            )
             raise ValueError(msg)
         card = train_dejpeg(options.folder, output, **about)
         return _trained(output, card)
@@ -101,7 +104,9 @@ def run_train(options: Namespace) -> Outcome:
     if checkpoint.exists():
         print(f"coordnet: goes on from {checkpoint}", file=sys.stderr)
     try:
-        card = train_upscale(options.folder, output, minutes=minutes, watch=watch, **about)
+        card = train_upscale(
+            options.folder, output, minutes=minutes, begin=options.begin, watch=watch, **about
+        )
     except KeyboardInterrupt:
         if checkpoint.exists():
             print(f"coordnet: {checkpoint} is kept; the same command goes on", file=sys.stderr)

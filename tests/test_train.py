@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,6 +54,25 @@ def test_a_training_of_seconds(folder, tmp_path):
     assert [cn.read_image(p).shape for p in paths] == [(48, 144, 3)] * len(paths)
     small = np.full((8, 8, 3), 0.5, np.float32)
     assert cn.upscale(small, 2, model=output).shape == (16, 16, 3)
+
+
+def test_a_training_goes_on_from_another_network(folder, tmp_path):
+    first, output = tmp_path / "first.safetensors", tmp_path / "mine.safetensors"
+    tiny: dict[str, Any] = {"minutes": 1e-9, "every": 1.0}
+    before = train_upscale(folder, first, name="first", width=4, blocks=1, seed=3, **tiny)
+    card = train_upscale(folder, output, name="mine", begin=first, **tiny)
+    assert card["begun from"] == before
+    (old, _), (new, _) = (read_weights(path, "upscale") for path in (first, output))
+    assert new.trunk.blocks == 1
+    # a step or two, of a 200th of the highest rate to begin with; of another seed it is 0.5
+    off = np.abs(new.trunk.first.kernel[...] - old.trunk.first.kernel[...])
+    assert off.max() < 0.01
+    maps = tmp_path / "maps.safetensors"
+    write_weights(_ridge.Ridge(rngs=nnx.Rngs(0)), maps, "dejpeg", {}, {"name": "maps"})
+    with pytest.raises(cn.FormatError, match="weights for dejpeg, where those for upscale"):
+        train_upscale(folder, output, name="mine", begin=maps)
+    with pytest.raises(ValueError, match="`begin` must be 'photos' or 'paintings' or the path"):
+        train_upscale(folder, output, name="mine", begin="cats")
 
 
 def test_maps_in_closed_form(tmp_path, monkeypatch):
@@ -153,6 +173,10 @@ def test_what_a_command_refuses_before_its_work(folder, tmp_path, monkeypatch, c
         (["train", "upscale", str(folder), "--name", "a", "--watch", str(folder / "w")], "within"),
         (["train", "dejpeg", str(folder), "--name", "a", "--watch", "w"], "for `train upscale`"),
         (["train", "dejpeg", str(folder), "--name", "a", "--minutes", "1"], "for `train upscale`"),
+        (
+            ["train", "dejpeg", str(folder), "--name", "a", "--begin", "photos"],
+            "for `train upscale`",
+        ),
         (["upscale", str(folder / "p0.png"), "2", "--model", str(bare)], "no card that names"),
         (["upscale", str(folder / "p0.png"), "1e308"], "`scale` must be above 0"),
     ):

@@ -2,6 +2,8 @@
 
     python tools/train_dejpeg.py FOLDER WORK [--minutes 60] [--begin WEIGHTS]
 
+A network that begins from a smaller one computes what that one does, at first.
+
 WORK keeps a checkpoint, from which a run that was stopped goes on, and in the end the weights,
 ``dejpeg-NAME.safetensors``; ``small`` ships in ``coordnet/restore/weights``. ``--torch`` is for
 CPUs that have AMX (docs/architecture.md has what it gains).
@@ -13,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from PIL import Image
@@ -44,6 +47,36 @@ def gain(net: Cleaner, pictures: list[np.ndarray], quality: int, **options: int)
     return float(np.mean(gains))
 
 
+def widened(net: Cleaner, width: int, blocks: int, rngs: nnx.Rngs) -> Cleaner:
+    """Return a larger network that computes what ``net`` does (Net2Net, Chen et al. 2016).
+
+    What is new hears of the old, and says nothing to it yet.
+    """
+    old_width, old_blocks = net.place.shape[-1], net.trunk.blocks
+    wide = Cleaner(width, blocks, rngs=rngs)
+    layers: Any = zip(
+        [net.trunk.first, *net.trunk.inner, net.last],
+        [wide.trunk.first, *wide.trunk.inner[: 2 * old_blocks], wide.last],
+        strict=True,
+    )
+    for old, new in layers:
+        i, o = old.in_features, old.out_features
+        kernel = new.kernel[...]
+        new.kernel[...] = kernel.at[..., i:, :o].set(0).at[..., :i, :o].set(old.kernel[...])
+        new.bias[:o] = old.bias[...]
+    for second in wide.trunk.inner[2 * old_blocks + 1 :: 2]:  # pairs that are new add nothing
+        second.kernel[...] = jnp.zeros_like(second.kernel[...])
+    wide.place[..., :old_width] = net.place[...]
+    wide.trunk.hear = net.trunk.hear
+    for part, shape in (("kernel", (-1,)), ("bias", ())):
+        old, new = (getattr(of.trunk.turn, part) for of in (net, wide))
+        turns = new[...].reshape(*shape, 2 * blocks + 1, 2, width)
+        old_turns = old[...].reshape(*shape, 2 * old_blocks + 1, 2, old_width)
+        turns = turns.at[..., : 2 * old_blocks + 1, :, :old_width].set(old_turns)
+        new[...] = turns.reshape(new.shape)
+    return wide
+
+
 def main() -> None:
     """Train, telling every few minutes how far it is."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -65,11 +98,14 @@ def main() -> None:
     form = {"width": options.width, "blocks": options.blocks}
     net, before = Cleaner(**form, rngs=nnx.Rngs(options.seed)), None
     if options.begin is not None:
-        net, before = read_weights(options.begin, "dejpeg")
-        if not isinstance(net, Cleaner) or (net.trunk.blocks, net.place.shape[-1]) != (
-            options.blocks, options.width,
-        ):  # fmt: skip
-            parser.error(f"--begin {options.begin}: is a network of another form than {form}")
+        small, before = read_weights(options.begin, "dejpeg")
+        if not (
+            isinstance(small, Cleaner)
+            and small.trunk.blocks <= options.blocks
+            and small.place.shape[-1] <= options.width
+        ):
+            parser.error(f"--begin {options.begin}: is a network larger than {form}")
+        net = widened(small, options.width, options.blocks, nnx.Rngs(options.seed))
     watched = [np.ascontiguousarray(folder.picture(p)) for p in folder.validation[:_WATCHED]]
     greys = [np.asarray(Image.fromarray(p).convert("L")) for p in watched]
     screens = [screen(np.random.default_rng(k), fonts=HELD_OUT_FONTS) for k in range(_WATCHED)]
@@ -77,7 +113,7 @@ def main() -> None:
     if options.torch:
         from _torch_convolutions import by_torch
 
-        computing = {"computing": by_torch, "together": 4}
+        computing = {"computing": by_torch}
     begun = time.perf_counter()
 
     def watch(net: Cleaner, step: int, loss: float) -> None:

@@ -170,16 +170,18 @@ class Cleaner(nnx.Module):
 
 
 def cost(net: Cleaner, batch: Crops) -> Float[Array, ""]:
-    """Return the mean absolute error of R, G and B, rounded off below a quarter of a level.
+    """Return the mean of the crops' errors: roots of the mean square of R, G and B.
 
-    Crops that JPEG hurt more count for less, by the root: decibels are of a file's own error. It is
-    taken of Y, Cb and Cr, so that grey ones, of a third of it, count for more.
+    They are rounded off below a quarter of a level. Crops that JPEG hurt more count for less, by
+    the root: decibels are of a file's own error.
     """
     shown, told, corner, truth = (jnp.asarray(part) for part in batch)
     edge = net.halo
     plain = shown[:, edge:-edge, edge:-edge].reshape(*truth.shape[:3], 4, 5)[..., :3]
-    before = jnp.abs(plain.reshape(truth.shape) - truth).mean((1, 2, 3))
-    off = net(shown, told, corner) - truth
-    rgb = off.reshape(*off.shape[:3], 4, 3) @ RGB_OF_YCC.T
-    after = jnp.sqrt(jnp.square(rgb) + 1e-6).mean((1, 2, 3, 4))
-    return (after * jnp.sqrt(_USUAL / jnp.maximum(before, _USUAL / 5))).mean()
+
+    def error(found: Array) -> Float[Array, " n"]:
+        off = found.reshape(plain.shape) - truth.reshape(plain.shape)
+        return jnp.sqrt(jnp.square(off @ RGB_OF_YCC.T).mean((1, 2, 3, 4)) + 1e-6)
+
+    before = jnp.maximum(error(plain), _USUAL / 5)
+    return (error(net(shown, told, corner)) * jnp.sqrt(_USUAL / before)).mean()

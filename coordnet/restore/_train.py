@@ -24,10 +24,11 @@ from ._ridge import QUALITIES, solved
 from ._stream import Folder
 from ._upscale import enlarged
 from ._upscaler import Upscaler, cost
-from ._weights import write_weights
+from ._weights import chosen, write_weights
 
 _WATCHED = 4  # pictures of the validation part
 _WATCHED_SIDE, _WATCHED_SCALE = 384, 4  # pixels of each, and how far it is reduced
+_RATE, _RATE_ON = 4e-3, 2e-3  # of a step at its highest: of new weights, and of learnt ones
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 
 
@@ -56,6 +57,7 @@ def train_upscale(
     name: str,
     minutes: float = 60,
     seed: int = 0,
+    begin: str | os.PathLike[str] | None = None,
     width: int = 32,
     blocks: int = 4,
     note: str | None = None,
@@ -73,8 +75,10 @@ def train_upscale(
         name: What the bias is called: ``"paintings"``.
         minutes: Of training.
         seed: Of the first weights and of what is drawn.
-        width: Features of a pixel.
-        blocks: Pairs of convolutions.
+        begin: What ``upscale(model=)`` takes: a network to begin from, as serves a few pictures
+            or minutes; its form stays, and its card is told in the new one's.
+        width: Features of a pixel, of a new network.
+        blocks: Pairs of convolutions, of a new network.
         note: For the card: licences, painters, where the pictures are from.
         watch: Told of every stage.
         every: Seconds between two stages.
@@ -84,6 +88,7 @@ def train_upscale(
 
     Raises:
         ValueError: The folder holds no picture, or an argument is out of its range.
+        FormatError: What is begun from does not enlarge.
 
     >>> import coordnet as cn
     >>> import tempfile
@@ -100,7 +105,11 @@ def train_upscale(
         raise ValueError(msg)
     output = _checked(output, name)
     pictures = Folder(Path(folder))
-    net = Upscaler(width, blocks, rngs=nnx.Rngs(seed))
+    if begin is None:
+        net, before, rate = Upscaler(width, blocks, rngs=nnx.Rngs(seed)), None, _RATE
+    else:
+        (net, before), rate = chosen(begin, "upscale", "begin"), _RATE_ON
+        width, blocks = net.last.in_features, net.trunk.blocks
     watched = _watched(pictures)
     begun = time.perf_counter()
 
@@ -114,9 +123,10 @@ def train_upscale(
     checkpoint = output.with_suffix(".checkpoint")
     net = learn(
         net, partial(pairs, folder=pictures, seed=seed, halo=net.halo), cost,
-        minutes=minutes, checkpoint=checkpoint,
+        minutes=minutes, rate=rate, checkpoint=checkpoint,
         belongs={
             "network": str(form), "seed": str(seed), "name": name,
+            "begun from": fingerprint(before),
             "pictures": fingerprint([(p.name, p.stat().st_size) for p in pictures.training]),
         },
         watch=look, every=every,
@@ -126,6 +136,8 @@ def train_upscale(
         "scales": "1 to 4; four in ten are 2, 3 or 4",
         "damaged": "four in ten: noise, JPEG of quality 10 to 95, five ways to reduce",
     }
+    if before is not None:
+        card["begun from"] = before
     write_weights(net, output, "upscale", form, card)
     checkpoint.unlink(missing_ok=True)
     return card

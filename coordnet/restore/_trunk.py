@@ -3,7 +3,7 @@
 from flax import nnx
 from jaxtyping import Array, Float
 
-_HEARD = 16  # units that what is told passes through
+_HEARD = 8  # units that what is told passes through
 
 
 def conv(inputs: int, outputs: int, rngs: nnx.Rngs, *, zero: bool = False) -> nnx.Conv:
@@ -48,7 +48,9 @@ class Trunk(nnx.Module):
     ) -> Float[Array, "n h2 w2 f"]:
         """Return features of all cells but those of the halo; ``place`` is added to the first."""
         many = 2 * self.blocks + 1
-        turns = self.turn(nnx.relu(self.hear(told))).reshape(told.shape[0], many, 2, 1, 1, -1)
+        turns = self.turn(nnx.leaky_relu(self.hear(told), 0.1)).reshape(
+            told.shape[0], many, 2, 1, 1, -1
+        )
 
         def turned(x: Array, k: int) -> Array:
             return x * (1 + turns[:, k, 0]) + turns[:, k, 1]

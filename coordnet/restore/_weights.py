@@ -1,4 +1,4 @@
-"""Trained networks as files: half-precision weights, and a card that says what they learnt from."""
+"""Trained networks as files: kernels in 8 bits, and a card that says what they learnt from."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from ._cleaner import Cleaner
 from ._ridge import Ridge
 from ._upscaler import Upscaler
 
-_FORMAT = "coordnet restoration 1"
+_FORMAT = "coordnet restoration 2"
 #: Networks by what they are for, and by what they are called in a file.
 _KINDS: dict[str, dict[str, type[nnx.Module]]] = {
     "dejpeg": {"cleaner": Cleaner, "ridge": Ridge},
@@ -30,6 +30,7 @@ _KINDS: dict[str, dict[str, type[nnx.Module]]] = {
 #: Networks that ship, by what they are for; the first is used when none is named.
 MODELS = {"dejpeg": ("small",), "upscale": ("photos", "paintings")}
 _MOST = 4096  # features or blocks of a network in a file
+_LEVELS = 127  # of a kernel's weights, to each side of 0
 
 
 def write_weights(
@@ -39,7 +40,9 @@ def write_weights(
     form: dict[str, int],
     card: dict[str, Any],
 ) -> None:
-    """Write a network's weights, rounded to half precision.
+    """Write a network's weights: kernels of convolutions in 8 bits, all else in half precision.
+
+    A kernel's levels are a 127th part of the largest weight of each feature it makes.
 
     Args:
         net: A network of the ``kind``, made with the numbers of ``form``.
@@ -49,7 +52,18 @@ def write_weights(
         card: Its ``name``, what it learnt from, and how long; what JSON holds.
     """
     leaves = jax.tree.leaves_with_path(nnx.state(net, nnx.Param))
-    tensors = {tensor_name(p): np.asarray(leaf, np.float16) for p, leaf in leaves}
+    tensors = {}
+    for place, leaf in leaves:
+        tensor = np.asarray(leaf)
+        if tensor.ndim == 4:
+            largest = np.abs(tensor).max((0, 1, 2))
+            # a scale of 0 in half precision is of weights below a millionth, which are left out
+            scale = tensors[_scale_of(place)] = np.float16(largest / _LEVELS)
+            levels = tensor / np.where(scale > 0, scale, np.inf).astype(np.float32)
+            tensor = np.rint(levels).clip(-_LEVELS, _LEVELS).astype(np.int8)
+        else:
+            tensor = tensor.astype(np.float16)
+        tensors[tensor_name(place)] = np.ascontiguousarray(tensor)  # else it is written turned
     name = next(name for name, made in _KINDS[kind].items() if isinstance(net, made))
     said = {"kind": kind, "network": name, "form": form, "card": card}
     data = pack_tensors(tensors, {"format": _FORMAT, "network": json.dumps(said, sort_keys=True)})
@@ -80,9 +94,16 @@ def read_weights(path: str | os.PathLike[str], kind: str) -> tuple[Any, Any]:
             if tensor.shape != leaf.shape:
                 msg = f"{path}: its weights are not those of the network it describes"
                 raise FormatError(msg)
-            leaves.append(jnp.asarray(tensor, jnp.float32))
+            tensor = tensor.astype(np.float32)
+            if tensor.ndim == 4:
+                tensor *= file.get_tensor(_scale_of(place)).reshape(leaf.shape[-1])
+            leaves.append(jnp.asarray(tensor))
         found = jax.tree.unflatten(jax.tree.structure(state), leaves)
         return nnx.merge(graph, found), said["card"]
+
+
+def _scale_of(place: tuple[Any, ...]) -> str:
+    return f"{tensor_name(place)}.scale"
 
 
 def card_of(path: str | os.PathLike[str]) -> tuple[str, dict[str, Any]]:
@@ -117,30 +138,32 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[Any, Any]]:
 
 
 @contextmanager
-def _file_of(model: str | os.PathLike[str], kind: str) -> Iterator[Path]:
+def _file_of(model: str | os.PathLike[str], kind: str, said: str = "model") -> Iterator[Path]:
     """Find the file of weights, by a name that ships or by its path."""
     if model in MODELS[kind]:
         with as_file(files("coordnet.restore") / "weights" / f"{kind}-{model}.safetensors") as path:
             yield path
         return
     if not isinstance(model, str | os.PathLike) or Path(model).suffix != ".safetensors":
-        msg = (
-            f"`model` must be {' or '.join(map(repr, MODELS[kind]))} or the path of a .safetensors "
-            f"file, got {os.fspath(model) if isinstance(model, os.PathLike) else model!r}"
-        )
+        names, given = " or ".join(map(repr, MODELS[kind])), model
+        if isinstance(model, os.PathLike):
+            given = os.fspath(model)
+        msg = f"`{said}` must be {names} or the path of a .safetensors file, got {given!r}"
         raise ValueError(msg)
     yield Path(model)
 
 
-def chosen(model: str | os.PathLike[str], kind: str) -> tuple[Any, Any]:
+def chosen(model: str | os.PathLike[str], kind: str, said: str = "model") -> tuple[Any, Any]:
     """Return a network and its card, by a name that ships or by its file.
+
+    ``said`` is what the argument is called where the user gave it.
 
     Raises:
         ValueError: It is neither.
         FormatError: The file holds no such weights.
         OSError: It cannot be read.
     """
-    with _file_of(model, kind) as path:
+    with _file_of(model, kind, said) as path:
         return read_weights(path, kind)
 
 
