@@ -58,6 +58,7 @@ def run_upscale(options: Namespace) -> Outcome:
     what = "repaired" if image.shape[:2] == native else "detail invented"
     by = f"upscale; {what} by {card['name']}"
     by += f", learnt from {len(card['pictures'])} pictures" if "pictures" in card else ""
+    by += f", begun from {card['begun from']['name']}" if "begun from" in card else ""
     deep = info.bits == 16 and check_kind(output, image.shape[2], 8) in WITH_16_BITS
     bits = 16 if deep else 8
     write_image(output, image, bits=bits, info=_signed(info, by))

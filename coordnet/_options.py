@@ -366,7 +366,9 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     _output_option(parser, "FILE.safetensors", "NAME.safetensors, here")
     parser.add_argument("--minutes", type=float, metavar="M", help="of training, of upscale (60)")
     parser.add_argument(
-        "--begin", metavar="MODEL", help="photos, paintings or a file, to go on from (of upscale)"
+        "--begin",
+        metavar="MODEL",
+        help="photos, paintings or a file, to go on from; give another --seed",
     )
     parser.add_argument("--watch", metavar="FOLDER", help="write the verification pictures here")
     parser.add_argument("--note", metavar="TEXT", help="for the card: licences, where from")

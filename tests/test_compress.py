@@ -247,7 +247,7 @@ def test_what_is_far_from_a_picture_is_refused():
 
 def test_the_lowest_rates_keep_the_colours(monkeypatch):
     """Three hundredths of a bit a pixel: the networks of the highest prices."""
-    monkeypatch.setitem(_compress.EFFORTS, "fast", (300, 6))
+    monkeypatch.setitem(_compress.EFFORTS, "fast", (150, 6))
     image = cn.sample_image()[:256, :256]
     blob = compressed(image, max_bytes=230)
     assert kinds(blob) == "P"

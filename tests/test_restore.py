@@ -9,8 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import safetensors
 from flax import nnx
 from PIL import Image
+from safetensors.numpy import load_file, save_file
 from test_jpeg import photo
 
 from coordnet import FormatError, data_card, images_folder, psnr
@@ -369,8 +371,11 @@ def test_weights_come_back(tmp_path):
             assert np.array_equal(np.asarray(a, np.float16), b)
             continue
         level = np.abs(a).max((0, 1, 2)) / 127
-        # the scale is rounded to a 2048th, of 127 levels; a millionth is left out
+        # the scale is rounded to a 2048th, of 127 levels; 4e-6 is left out
         assert (np.abs(a - b) <= (0.5 + 127 / 2048) * level + 4e-6).all()
+    with safetensors.safe_open(path, framework="numpy") as file:
+        kernels = [file.get_tensor(n) for n in file.keys() if n.endswith(".kernel")]  # noqa: SIM118
+    assert {k.dtype for k in kernels if k.ndim == 4} == {np.dtype(np.int8)}
     write_weights(found, path, "dejpeg", form, card)
     again, _ = read_weights(path, "dejpeg")  # what is on the levels already stays there
     jax.tree.map(np.testing.assert_array_equal, nnx.state(again), nnx.state(found))
@@ -394,6 +399,79 @@ def test_files_that_are_no_weights(tmp_path):
             read_weights(path, "dejpeg")
     with pytest.raises(FileNotFoundError):
         read_weights(tmp_path / "none", "dejpeg")
+
+
+def _without_scale(tensors):
+    del tensors["last.kernel.scale"]
+
+
+def _of_another_shape(tensors):
+    tensors["last.kernel.scale"] = tensors["last.kernel.scale"].reshape(4, 5)
+
+
+def _not_finite(tensors):
+    tensors["last.kernel.scale"][3] = np.nan
+
+
+def _in_half_precision(tensors):
+    tensors["last.kernel"] = tensors["last.kernel"].astype(np.float16)
+
+
+def _in_short(tensors):
+    tensors["trunk.turn.kernel"] = tensors["trunk.turn.kernel"].astype(np.int8)
+
+
+@pytest.mark.parametrize(
+    ("broken", "match"),
+    [
+        (_without_scale, "or broken ones"),
+        (_of_another_shape, "not those of the network"),
+        (_in_half_precision, "not those of the network"),
+        (_in_short, "not those of the network"),
+        (_not_finite, "not all finite"),
+    ],
+)
+def test_weights_that_cannot_be(tmp_path, broken, match):
+    path = tmp_path / "w.safetensors"
+    write_weights(wild(4, 1), path, "dejpeg", {"width": 4, "blocks": 1}, {"name": "a"})
+    tensors, metadata = load_file(path), {}
+    with safetensors.safe_open(path, framework="numpy") as file:
+        metadata = file.metadata()
+    broken(tensors)
+    save_file(tensors, path, metadata)
+    with pytest.raises(FormatError, match=rf"w\.safetensors: .*{match}"):
+        read_weights(path, "dejpeg")
+
+
+def test_weights_of_an_earlier_version_and_of_other_numbers(tmp_path):
+    path = tmp_path / "w.safetensors"
+    write_weights(wild(4, 1), path, "dejpeg", {"width": 4, "blocks": 1}, {"name": "a"})
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"coordnet restoration 2", b"coordnet restoration 1"))
+    with pytest.raises(FormatError, match=r"w\.safetensors: weights of an earlier version"):
+        read_weights(path, "dejpeg")
+    assert whole.count(b'"F16"') > 3
+    path.write_bytes(whole.replace(b'"F16"', b'"BF16"').replace(b" ", b"", whole.count(b'"F16"')))
+    with pytest.raises(FormatError, match=r"w\.safetensors"):
+        read_weights(path, "dejpeg")
+
+
+def test_weights_that_are_not_finite_are_not_written(tmp_path):
+    net = wild(4, 1)
+    net.trunk.first.kernel[0, 0, 0, 0] = jnp.nan
+    path = tmp_path / "w.safetensors"
+    with pytest.raises(ValueError, match=r"w\.safetensors: not written, .*trunk\.first\.kernel"):
+        write_weights(net, path, "dejpeg", {"width": 4, "blocks": 1}, {"name": "a"})
+    assert not path.exists()
+
+
+def test_what_is_told_is_always_heard():
+    net = wild()
+    net.trunk.hear.bias = nnx.Param(jnp.full(8, -5.0))  # a relu would be dead
+    net.trunk.turn.kernel[...] = jnp.ones_like(net.trunk.turn.kernel[...])
+    shown, told = jnp.ones((1, 12, 10, 20)), jnp.ones((1, 19))
+    slope = nnx.grad(lambda net: net(shown, told, jnp.zeros((1, 2), int)).sum())(net)
+    assert bool((slope["trunk"]["hear"]["bias"][...] != 0).all())
 
 
 def test_cards_are_told_by_name_and_by_file(tmp_path, unchecked):
@@ -427,6 +505,15 @@ def test_soft_chroma_and_grain():
     # rounding adds a twelfth of a squared level
     assert 0.5 <= min(levels) < 1.5
     assert 4 < max(levels) <= 5.1
+
+
+def test_low_qualities_are_drawn_more_often():
+    rng = np.random.default_rng(0)
+    drawn = np.array([_degrade._quality(rng) for _ in range(4000)])
+    assert set(drawn) == set(range(5, 96))
+    # half are evenly drawn, of which 18 of 91 are below 23, and of the others half: 0.35; four
+    # deviations of so many draws
+    assert (drawn < 23).mean() == pytest.approx(0.35, abs=0.03)
 
 
 @pytest.mark.parametrize("cr", [0.1, 0.4])

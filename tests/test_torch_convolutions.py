@@ -46,12 +46,6 @@ def test_other_convolutions_are_refused():
         layer(jnp.zeros((1, 4, 4, 2)))
 
 
-def test_a_batch_parts_without_a_rest():
-    rows = {"x": np.zeros((4, 2), np.float32)}
-    with pytest.raises(ValueError, match="4 crops of a batch do not part into 3"):
-        learn(nnx.Linear(2, 1, rngs=nnx.Rngs(0)), lambda k: rows, cost, steps=1, together=3)
-
-
 def test_a_network_learns_by_them(tmp_path):
     from PIL import Image
 
@@ -69,7 +63,7 @@ def test_a_network_learns_by_them(tmp_path):
         )  # fmt: skip
         return net, seen
 
-    (net, ours), (_, plain) = losses(computing=by_torch, together=2), losses()
+    (net, ours), (_, plain) = losses(computing=by_torch), losses()
     assert ours != plain
     np.testing.assert_allclose(ours, plain, rtol=0.02)  # bfloat16 holds two to three digits
     inner = net.trunk.inner[0]  # but what is returned computes as it did

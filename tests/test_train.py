@@ -71,8 +71,33 @@ def test_a_training_goes_on_from_another_network(folder, tmp_path):
     write_weights(_ridge.Ridge(rngs=nnx.Rngs(0)), maps, "dejpeg", {}, {"name": "maps"})
     with pytest.raises(cn.FormatError, match="weights for dejpeg, where those for upscale"):
         train_upscale(folder, output, name="mine", begin=maps)
+    with pytest.raises(ValueError, match=r"first\.safetensors: is what is begun from"):
+        train_upscale(folder, first, name="mine", begin=str(first))
+    with pytest.raises(ValueError, match="`width` and `blocks` are of a new network"):
+        train_upscale(folder, output, name="mine", begin=first, width=4)
     with pytest.raises(ValueError, match="`begin` must be 'photos' or 'paintings' or the path"):
         train_upscale(folder, output, name="mine", begin="cats")
+
+
+def test_a_run_that_was_begun_from_a_network_goes_on_from_that_alone(folder, tmp_path):
+    form = {"width": 4, "blocks": 1}
+    first, second = (tmp_path / f"{name}.safetensors" for name in ("first", "second"))
+    for path in (first, second):
+        net = Upscaler(**form, rngs=nnx.Rngs(0))
+        write_weights(net, path, "upscale", form, {"name": path.stem})
+    output = tmp_path / "mine.safetensors"
+
+    def stop(stage):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_upscale(folder, output, name="mine", begin=first, watch=stop, every=0.1, minutes=5)
+    others: list[dict[str, Any]] = [{"begin": second}, form]
+    for other in others:
+        with pytest.raises(ValueError, match="another network to begin from"):
+            train_upscale(folder, output, name="mine", **other)
+    card = train_upscale(folder, output, name="mine", begin=first, minutes=1e-9)
+    assert card["begun from"] == {"name": "first"}
 
 
 def test_maps_in_closed_form(tmp_path, monkeypatch):
@@ -282,6 +307,12 @@ def test_on_the_command_line(folder, tmp_path, monkeypatch, capsys):
     capsys.readouterr()
     assert _cli.main(["info", same]) == 0
     assert "  by coordnet upscale; repaired by mine, learnt from " in capsys.readouterr().out
+    further = ["train", "upscale", str(folder), "--name", "more", "--minutes", "1e-9"]
+    assert _cli.main([*further, "--begin", "mine.safetensors", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["card"]["begun from"] == record["card"]
+    assert _cli.main(["upscale", source, "1", "-o", same, "--model", "more.safetensors"]) == 0
+    with Image.open(same) as opened:
+        assert opened.getexif()[0x0131].endswith(" pictures, begun from mine")
     assert _cli.main(["upscale", source, "-o", large, "--model", "mine.safetensors"]) == 2
     assert "give `scale`" in capsys.readouterr().err
     assert _cli.main(["upscale", source, "2", "-o", source, "--model", "mine.safetensors"]) == 2

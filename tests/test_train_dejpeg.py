@@ -40,5 +40,8 @@ def test_a_larger_network_computes_what_the_smaller_did(width, blocks):
     np.testing.assert_allclose(wide(shown, told, corner), expected, atol=1e-4)
     assert float(jnp.abs(expected).max()) > 1
     slope = nnx.grad(lambda net: jnp.square(net(shown, told, corner)).mean())(wide)
-    learnt = slope.last.kernel[..., 6:, :]  # of what is new
+    learnt = slope["last"]["kernel"][...][..., 6:, :]  # of what is new
+    assert learnt.shape[2] == width - 6
     assert bool((learnt != 0).all())
+    for k in range(3, 2 * blocks, 2):  # of pairs that are new
+        assert bool((slope["trunk"]["inner"][k]["kernel"][...] != 0).any())

@@ -1,6 +1,6 @@
 """Train the network that ``coordnet.dejpeg`` uses, on a folder of clean pictures.
 
-    python tools/train_dejpeg.py FOLDER WORK [--minutes 60] [--begin WEIGHTS]
+    python tools/train_dejpeg.py FOLDER WORK --note TEXT [--minutes 60] [--begin WEIGHTS]
 
 A network that begins from a smaller one computes what that one does, at first.
 
@@ -48,9 +48,10 @@ def gain(net: Cleaner, pictures: list[np.ndarray], quality: int, **options: int)
 
 
 def widened(net: Cleaner, width: int, blocks: int, rngs: nnx.Rngs) -> Cleaner:
-    """Return a larger network that computes what ``net`` does (Net2Net, Chen et al. 2016).
+    """Return a larger network that computes what ``net`` does (after Net2Net, Chen et al. 2016).
 
-    What is new hears of the old, and says nothing to it yet.
+    What is new hears of the old, and says nothing to it yet: there are zeros in the place of
+    Net2Net's copies.
     """
     old_width, old_blocks = net.place.shape[-1], net.trunk.blocks
     wide = Cleaner(width, blocks, rngs=rngs)
@@ -91,7 +92,7 @@ def main() -> None:
     parser.add_argument("--torch", action="store_true", help="convolutions of CPUs that have AMX")
     parser.add_argument("--begin", type=Path, help="weights to begin from; give another --seed")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--note", help="for the card: licences, where from")
+    parser.add_argument("--note", required=True, help="for the card: licences, where from")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     folder = Folder(options.folder)
@@ -99,11 +100,9 @@ def main() -> None:
     net, before = Cleaner(**form, rngs=nnx.Rngs(options.seed)), None
     if options.begin is not None:
         small, before = read_weights(options.begin, "dejpeg")
-        if not (
-            isinstance(small, Cleaner)
-            and small.trunk.blocks <= options.blocks
-            and small.place.shape[-1] <= options.width
-        ):
+        if not isinstance(small, Cleaner):
+            parser.error(f"--begin {options.begin}: holds linear maps, not a network")
+        if small.trunk.blocks > options.blocks or small.place.shape[-1] > options.width:
             parser.error(f"--begin {options.begin}: is a network larger than {form}")
         net = widened(small, options.width, options.blocks, nnx.Rngs(options.seed))
     watched = [np.ascontiguousarray(folder.picture(p)) for p in folder.validation[:_WATCHED]]
@@ -140,8 +139,8 @@ def main() -> None:
         "set aside": [path.name for path in folder.validation],
         "note": options.note,
         "drawn screens": "a quarter of the pictures",
-        "qualities": "5 to 95, a quarter compressed twice",
-        "photographs": "a quarter with chroma of half the size, a fifth with grain",
+        "qualities": "5 to 95, half of them by their logarithm; a quarter compressed twice",
+        "photographs": "half with chroma of half the size, a fifth with grain",
         "minutes": options.minutes,
     }
     if before is not None:

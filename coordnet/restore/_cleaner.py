@@ -20,7 +20,7 @@ _ZONES = 8  # of a table of steps, from low to high frequencies
 # There a network errs as much as the file: Kodak at 95 gains 0.22 dB by all of it, 0.76 by half
 _COARSE, _LEAST = 12.0, 0.5
 TOLD = 2 * _ZONES + 3  # numbers that are told of a file
-_USUAL = 0.01  # 2.5 levels, as much as luma lacks of Kodak at quality 85
+_USUAL = 0.01  # 2.5 levels of R, G and B: errors of so much count as they are
 
 
 class Seen(NamedTuple):

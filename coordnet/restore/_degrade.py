@@ -21,7 +21,8 @@ _TWICE = 0.25
 # Of the photographs: grain as of film, and chroma that has no edges of luma, as of many cameras. A
 # network that has seen neither takes grain for damage, and washes colours along edges (Kodak)
 _GRAINY, _GRAIN = 0.2, (0.5, 5.0)  # levels
-_SOFT = 0.25
+_SOFT = 0.5
+_LOW = 0.5  # of the qualities are drawn by their logarithm: half of these are below 22
 _SUBSAMPLINGS, _THEIRS = (2, 0, 1), (0.7, 0.2, 0.1)  # 4:2:0, 4:4:4, 4:2:2
 _EVEN = 0.05  # of the chance of a crop does not go by its error
 
@@ -89,7 +90,7 @@ def crops(
         if grey:
             clean = np.asarray(Image.fromarray(clean).convert("L"))
         options = {"subsampling": int(rng.choice(_SUBSAMPLINGS, p=_THEIRS))}
-        quality = int(rng.integers(QUALITIES[0], QUALITIES[1] + 1))
+        quality = _quality(rng)
         dirty = clean
         if rng.random() < _TWICE:
             first = as_jpeg(clean, int(rng.integers(20, 96)), **options)
@@ -106,6 +107,13 @@ def crops(
             made.append(Crops(outer, shown.told, corner - halo, wanted[y : y + side, x : x + side]))
     shown, told, corner, truth = (np.stack(part) for part in zip(*made, strict=True))
     return Crops(shown, told, (corner % PERIOD).astype(np.int32), truth)
+
+
+def _quality(rng: np.random.Generator) -> int:
+    least, most = QUALITIES
+    if rng.random() < _LOW:
+        return round(float(np.exp(rng.uniform(np.log(least), np.log(most)))))
+    return int(rng.integers(least, most + 1))
 
 
 def _corners(

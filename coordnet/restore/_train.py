@@ -1,5 +1,6 @@
 """Training on a folder of pictures: the bias is theirs, and a card says so."""
 
+import json
 import os
 import re
 import time
@@ -58,8 +59,8 @@ def train_upscale(
     minutes: float = 60,
     seed: int = 0,
     begin: str | os.PathLike[str] | None = None,
-    width: int = 32,
-    blocks: int = 4,
+    width: int | None = None,
+    blocks: int | None = None,
     note: str | None = None,
     watch: Callable[[Stage], None] | None = None,
     every: float = 300,
@@ -74,11 +75,12 @@ def train_upscale(
         output: The weights, a ``.safetensors`` file that ``upscale(model=)`` takes.
         name: What the bias is called: ``"paintings"``.
         minutes: Of training.
-        seed: Of the first weights and of what is drawn.
-        begin: What ``upscale(model=)`` takes: a network to begin from, as serves a few pictures
-            or minutes; its form stays, and its card is told in the new one's.
-        width: Features of a pixel, of a new network.
-        blocks: Pairs of convolutions, of a new network.
+        seed: Of the first weights and of what is drawn: another than of a network that is begun
+            from and has learnt from the same folder.
+        begin: What ``upscale(model=)`` takes: a network to begin from. Its card is told in the new
+            one's, and its form stays.
+        width: Features of a pixel of a new network, 32 when missing.
+        blocks: Pairs of convolutions of a new network, 4 when missing.
         note: For the card: licences, painters, where the pictures are from.
         watch: Told of every stage.
         every: Seconds between two stages.
@@ -88,7 +90,8 @@ def train_upscale(
 
     Raises:
         ValueError: The folder holds no picture, or an argument is out of its range.
-        FormatError: What is begun from does not enlarge.
+        FormatError: What is begun from is broken, or no network that enlarges.
+        OSError: It cannot be read, or the weights cannot be written.
 
     >>> import coordnet as cn
     >>> import tempfile
@@ -106,10 +109,14 @@ def train_upscale(
     output = _checked(output, name)
     pictures = Folder(Path(folder))
     if begin is None:
-        net, before, rate = Upscaler(width, blocks, rngs=nnx.Rngs(seed)), None, _RATE
+        form = {"width": 32 if width is None else width, "blocks": 4 if blocks is None else blocks}
+        net, before, rate = Upscaler(**form, rngs=nnx.Rngs(seed)), None, _RATE
     else:
-        (net, before), rate = chosen(begin, "upscale", "begin"), _RATE_ON
-        width, blocks = net.last.in_features, net.trunk.blocks
+        (net, before), rate = _begun_from(begin, output), _RATE_ON
+        if (width, blocks) != (None, None):
+            msg = "`width` and `blocks` are of a new network; one that is begun from has its own"
+            raise ValueError(msg)
+        form = {"width": net.last.in_features, "blocks": net.trunk.blocks}
     watched = _watched(pictures)
     begun = time.perf_counter()
 
@@ -119,14 +126,13 @@ def train_upscale(
             spent = (time.perf_counter() - begun) / 60
             watch(Stage(step, spent, loss, gain, triptychs))
 
-    form = {"width": width, "blocks": blocks}
     checkpoint = output.with_suffix(".checkpoint")
     net = learn(
         net, partial(pairs, folder=pictures, seed=seed, halo=net.halo), cost,
         minutes=minutes, rate=rate, checkpoint=checkpoint,
         belongs={
             "network": str(form), "seed": str(seed), "name": name,
-            "begun from": fingerprint(before),
+            "network to begin from": json.dumps(before, sort_keys=True),
             "pictures": fingerprint([(p.name, p.stat().st_size) for p in pictures.training]),
         },
         watch=look, every=every,
@@ -194,6 +200,15 @@ def _checked(output: str | os.PathLike[str], name: str) -> Path:
         raise ValueError(msg)
     check_target(output)
     return Path(output)
+
+
+def _begun_from(begin: str | os.PathLike[str], output: Path) -> tuple[Upscaler, dict[str, Any]]:
+    """Return the network to begin from and its card, unless the output would take its place."""
+    found = chosen(begin, "upscale", "begin")
+    if os.path.realpath(begin) == os.path.realpath(output):
+        msg = f"{output}: is what is begun from, and would be lost; give another output"
+        raise ValueError(msg)
+    return found
 
 
 def _card(name: str, pictures: Folder, note: str | None) -> dict[str, Any]:

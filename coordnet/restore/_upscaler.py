@@ -81,7 +81,10 @@ class Upscaler(nnx.Module):
 
 
 def cost(net: Upscaler, batch: Pairs) -> Float[Array, ""]:
-    """Return the mean of the pictures' errors, roots of the mean square, above a quarter level."""
+    """Return the mean of the pictures' errors, roots of the mean square.
+
+    They are rounded off below a quarter of a level.
+    """
     small, told, rows, columns, base, truth = jax.tree.map(jnp.asarray, batch)
     off = base + jax.vmap(evaluated)(net(small, told), rows, columns) - truth
     return jnp.sqrt(jnp.square(off).mean((1, 2, 3)) + 1e-6).mean()

@@ -21,7 +21,7 @@ from ._cleaner import Cleaner
 from ._ridge import Ridge
 from ._upscaler import Upscaler
 
-_FORMAT = "coordnet restoration 2"
+_FORMAT, _FORMER = "coordnet restoration 2", "coordnet restoration 1"
 #: Networks by what they are for, and by what they are called in a file.
 _KINDS: dict[str, dict[str, type[nnx.Module]]] = {
     "dejpeg": {"cleaner": Cleaner, "ridge": Ridge},
@@ -50,14 +50,20 @@ def write_weights(
         kind: What it is for, ``"dejpeg"`` or ``"upscale"``.
         form: What its constructor was given.
         card: Its ``name``, what it learnt from, and how long; what JSON holds.
+
+    Raises:
+        ValueError: A weight is no finite number.
     """
     leaves = jax.tree.leaves_with_path(nnx.state(net, nnx.Param))
     tensors = {}
     for place, leaf in leaves:
         tensor = np.asarray(leaf)
+        if not np.isfinite(tensor).all():
+            msg = f"{path}: not written, for weights of {tensor_name(place)} are not finite"
+            raise ValueError(msg)
         if tensor.ndim == 4:
             largest = np.abs(tensor).max((0, 1, 2))
-            # a scale of 0 in half precision is of weights below a millionth, which are left out
+            # a scale of 0 in half precision is of weights below 4e-6, which are left out
             scale = tensors[_scale_of(place)] = np.float16(largest / _LEVELS)
             levels = tensor / np.where(scale > 0, scale, np.inf).astype(np.float32)
             tensor = np.rint(levels).clip(-_LEVELS, _LEVELS).astype(np.int8)
@@ -91,12 +97,16 @@ def read_weights(path: str | os.PathLike[str], kind: str) -> tuple[Any, Any]:
         leaves = []
         for place, leaf in jax.tree.leaves_with_path(state):
             tensor = file.get_tensor(tensor_name(place))
-            if tensor.shape != leaf.shape:
+            short = leaf.ndim == 4
+            scale = file.get_tensor(_scale_of(place)) if short else np.ones(leaf.shape[-1:])
+            found = tensor.shape, tensor.dtype, scale.shape
+            if found != (leaf.shape, np.int8 if short else np.float16, leaf.shape[-1:]):
                 msg = f"{path}: its weights are not those of the network it describes"
                 raise FormatError(msg)
-            tensor = tensor.astype(np.float32)
-            if tensor.ndim == 4:
-                tensor *= file.get_tensor(_scale_of(place)).reshape(leaf.shape[-1])
+            tensor = tensor.astype(np.float32) * scale.astype(np.float32)
+            if not np.isfinite(tensor).all():
+                msg = f"{path}: its weights are not all finite"
+                raise FormatError(msg)
             leaves.append(jnp.asarray(tensor))
         found = jax.tree.unflatten(jax.tree.structure(state), leaves)
         return nnx.merge(graph, found), said["card"]
@@ -120,8 +130,11 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[Any, Any]]:
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-            if metadata.get("format") != _FORMAT:
-                found = metadata.get("format", "no format of ours")
+            found = metadata.get("format", "no format of ours")
+            if found == _FORMER:
+                msg = f"{path}: weights of an earlier version, which are not read; train anew"
+                raise FormatError(msg)
+            if found != _FORMAT:
                 msg = f"{path}: not weights of a restoration network (found {found})"
                 raise FormatError(msg)
             said = json.loads(metadata["network"])
@@ -131,8 +144,11 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[Any, Any]]:
             yield file, said
     except FormatError:
         raise
-    except (safetensors.SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
-        # RuntimeError: JSON nested too deep for Python
+    except (
+        safetensors.SafetensorError, AttributeError, LookupError, TypeError, ValueError,
+        RuntimeError,
+    ) as error:  # fmt: skip
+        # AttributeError: a kind of number that NumPy has not; RuntimeError: JSON nested too deep
         msg = f"{path}: not weights of a restoration network, or broken ones ({error})"
         raise FormatError(msg) from error
 
@@ -178,7 +194,8 @@ def data_card(
 
     Returns:
         ``name``; ``pictures``, those that were learnt from, by name or how many; ``set aside``,
-        those that were not; ``note``, on licences; and more, by kind.
+        those that were not; ``note``, on licences; ``begun from``, the card of the network that it
+        began as; and more, by kind.
 
     Raises:
         ValueError: There is no such model or kind.
