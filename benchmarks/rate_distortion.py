@@ -7,7 +7,7 @@
 Every encode is real bytes, decoded again. What was measured stays in ``rate_distortion.json``, by
 codec, picture and setting, so that the table grows from run to run; ``--again`` measures anew.
 ``weights`` are plain networks beside COIN's own recipe: 20 minutes of it, and 100,000 steps of
-ours (at 0.3 bits a pixel some 12 to 20 minutes of a core, at 0.6 over 35).
+ours (at 0.3 bits a pixel some 12 to 20 minutes of a core, at 0.6 some 48).
 """
 
 import argparse
@@ -218,7 +218,7 @@ def main() -> None:
                 )  # fmt: skip
         for bpp in options.rates if options.effort != "none" else ():
             own = {"effort": options.effort}
-            if options.effort == "weights":  # the longest: up to 20 minutes
+            if options.effort == "weights":  # the longest
                 own = {"kind": "weights", "effort": "best"}
                 note("COIN (its recipe)", picture, f"{bpp:g}", partial(of_coin, image, bpp))
             note(

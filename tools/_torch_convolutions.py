@@ -1,7 +1,8 @@
-"""Convolutions by PyTorch in bfloat16, for training on a CPU that has tiles for it (AMX).
+"""Convolutions by PyTorch in bfloat16, for training on a CPU that computes in it.
 
-XLA computes convolutions of a CPU in float32 only; oneDNN's, which PyTorch brings, take an eighth
-of the time on such a core. JAX's ``buffer_callback`` hands them the arrays where they lie.
+XLA computes convolutions of a CPU in float32 only; a step with oneDNN's, which PyTorch brings,
+takes half to three quarters of the time on a core with AMX or AVX-512. JAX's
+``buffer_callback`` hands them the arrays where they lie.
 """
 
 from typing import Any, TypeVar

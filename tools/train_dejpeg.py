@@ -6,7 +6,7 @@ A network that begins from a smaller one computes what that one does, at first.
 
 WORK keeps a checkpoint, from which a run that was stopped goes on, and in the end the weights,
 ``dejpeg-NAME.safetensors``; ``small`` ships in ``coordnet/restore/weights``. ``--torch`` is for
-CPUs that have AMX (docs/architecture.md has what it gains).
+CPUs that compute in bfloat16, AMX or AVX-512 (docs/architecture.md has what it gains).
 """
 
 import argparse
@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=4)
     parser.add_argument("--side", type=int, default=48, help="cells of a crop")
     parser.add_argument("--rate", type=float, default=4e-3, help="of a step at its highest")
-    parser.add_argument("--torch", action="store_true", help="convolutions of CPUs that have AMX")
+    parser.add_argument("--torch", action="store_true", help="PyTorch's convolutions, in bfloat16")
     parser.add_argument("--begin", type=Path, help="weights to begin from; give another --seed")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--note", required=True, help="for the card: licences, where from")
@@ -130,7 +130,8 @@ def main() -> None:
         partial(crops, folder=folder, seed=options.seed, halo=net.halo, side=options.side), cost,
         **computing, minutes=options.minutes, rate=options.rate,
         checkpoint=options.work / "dejpeg.checkpoint", belongs={
-            "network": str(form), "seed": str(options.seed), "begun from": fingerprint(before),
+            "network": str(form), "seed": str(options.seed),
+            "network to begin from": fingerprint(before),
         }, watch=watch, every=1200,
     )  # fmt: skip
     card = {

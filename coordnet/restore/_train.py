@@ -29,7 +29,9 @@ from ._weights import chosen, write_weights
 
 _WATCHED = 4  # pictures of the validation part
 _WATCHED_SIDE, _WATCHED_SCALE = 384, 4  # pixels of each, and how far it is reduced
-_RATE, _RATE_ON = 4e-3, 2e-3  # of a step at its highest: of new weights, and of learnt ones
+# of a step at its highest: of new weights, and of learnt ones (half, as dejpeg-small went on with;
+# nothing else was tried)
+_RATE, _RATE_ON = 4e-3, 2e-3
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 
 
