@@ -40,9 +40,9 @@ from _peers import at_equal_psnr, bd_rate
 from PIL import Image
 
 import coordnet as cn
-from coordnet.codec._fitting import Part
 from coordnet.codec._grids import CORE
 from coordnet.codec._latents import make_pass, pace
+from coordnet.codec._plane import Part
 from coordnet.codec._pyramid import CELL, shapes
 
 _PRICE, _MODEL = 1e-3, 2  # squared error that a bit may cost, and the networks trained for it

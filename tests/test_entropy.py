@@ -252,6 +252,42 @@ def test_differences_are_rounded_to_what_they_are_worth():
     assert places["past"] not in deltas or deltas[places["past"]][0] >= 8  # costs nothing
 
 
+def test_single_differences_are_mended_where_that_pays():
+    # errors of neighbours add up, so that rounding each by itself is not the best
+    numbers = _models.kept(2)
+    places = {name: k for k, (name, i, _) in enumerate(_chunk.tensors(numbers)) if i < 1}
+    rng = np.random.default_rng(0)
+    wanted = rng.normal(scale=3, size=numbers["hidden"].shape)
+    deltas = {
+        places["hidden"]: (4, np.rint(wanted).astype(np.int64).ravel()),
+        places["output_bias"]: (6, np.array([1, 0, 0])),  # costs bits, and is of no use
+    }
+    asked = []
+
+    def cost(found):
+        asked.append(1)
+        off = (found["hidden"] - numbers["hidden"]) / 2**4 - wanted
+        return float(np.square(off).sum() + 4 * np.square(off.sum(1)).sum())
+
+    def total(found):
+        return cost(_chunk.changed(numbers, found)) + 1e-2 * 8 * _chunk.bytes_of_deltas(2, found)
+
+    before = total(deltas)
+    asked.clear()
+    found = _chunk.refined(numbers, deltas, cost, 1e-2, 10_000)
+    kept = np.count_nonzero(deltas[places["hidden"]][1])
+    assert len(asked) <= 1 + 2 * (kept + 1)
+    assert total(found) < 0.6 * before  # some third of it is what sums of rows are off
+    assert places["output_bias"] not in found
+    assert deltas[places["output_bias"]][1].tolist() == [1, 0, 0]  # what was given stays
+    asked.clear()
+    few = _chunk.refined(numbers, deltas, cost, 1e-2, 40)
+    assert len(asked) == 41
+    assert total(found) < total(few) < before
+    none = _chunk.refined(numbers, deltas, cost, 1e-2, 0)
+    assert total(none) == pytest.approx(before)
+
+
 @pytest.mark.parametrize(
     ("body", "match"),
     [

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from small_fits import compilations, picture
 
-from coordnet.codec import _chunk, _fitting, _latents, _models, _rate
+from coordnet.codec import _chunk, _fitting, _latents, _models, _plane, _rate
 
 
 def part(height=70, width=90, *, tuned=True):
     samples = np.rint(picture(height, width) * 255).astype(np.uint8)
-    return _fitting.Part(samples, 2, tuned=tuned)
+    return _plane.Part(samples, 2, tuned=tuned)
 
 
 def test_a_pass_compiles_nothing_that_was_not_compiled_before():
@@ -106,8 +106,8 @@ def test_every_fit_looks_at_its_size(windows, monkeypatch):
     looked = []
     monkeypatch.setattr(_fitting, "_pass", lambda *_: windows)
     monkeypatch.setattr(_fitting, "_look", lambda *_: looked.append(1) or (1000.0, 30.0))
-    monkeypatch.setattr(_fitting, "_foresee_nets", lambda *_: None)
     one = part()
+    monkeypatch.setattr(one, "foresee", lambda _: None)
     places = np.zeros((windows, 2), int)
     monkeypatch.setattr(one.grids, "places", lambda: places)
     target, price = _rate.Target(size=1000), _rate.Price(1e-3)
@@ -120,16 +120,52 @@ def test_what_differences_take_is_foreseen_once():
     one = part()
     before = one.nets_bytes
     one.state.tuned["past"] = np.asarray(one.state.tuned["past"]) + np.float32(0.05)
-    _fitting._foresee_nets([one], 1e-3)
+    one.foresee(1e-3)
     assert one.foreseen
     assert 0 < one.nets_bytes != before
     kept = one.nets_bytes
     one.state.tuned["past"] = one.state.tuned["past"] * 2
-    _fitting._foresee_nets([one], 1e-3)
+    one.foresee(1e-3)
     assert one.nets_bytes == kept
     still = part(tuned=False)
-    _fitting._foresee_nets([still], 1e-3)
+    still.foresee(1e-3)
     assert still.nets_bytes == 0
+
+
+def test_single_weights_are_mended_when_a_fit_is_long():
+    whole = {}
+    for trials in (0, 60):
+        one = part()
+        rng = np.random.default_rng(0)
+        for name in ("hidden", "past"):
+            learnt = np.asarray(one.state.tuned[name])
+            noise = rng.normal(scale=0.1 * learnt.std(), size=learnt.shape)
+            one.state.tuned[name] = (learnt + noise).astype(np.float32)
+        one.settle(1e-3, trials)
+        error, bits = _latents.cost(one.state.params, one.grids)
+        spent = 8 * _chunk.bytes_of_deltas(2, one.deltas) / (70 * 90)
+        whole[trials] = error + 1e-3 * (bits.sum() + spent)
+        # what is painted is what a file will hold
+        kept = _models.floats(_chunk.changed(one.numbers, one.deltas))
+        assert (np.asarray(one.state.params["hidden"]) == kept["hidden"]).all()
+    assert whole[60] < 0.99 * whole[0]
+
+
+@pytest.mark.parametrize(("steps", "long"), [(1000, True), (999, False)])
+def test_the_pace_of_a_long_fit(steps, long, monkeypatch):
+    rates = []
+    monkeypatch.setattr(_fitting, "_pass", lambda _, now, *__: rates.append(now) or 1)
+    monkeypatch.setattr(_fitting, "_look", lambda *_: (1000.0, 30.0))
+    one, price = part(tuned=False), _rate.Price(1e-3)
+    monkeypatch.setattr(one.grids, "places", lambda: np.zeros((1, 2), int))
+    target = _rate.Target(price=1e-3)
+    assert _fitting._fitted([one], target, price, steps, 0, _fitting.Bar(), True)
+    assert rates[0].rate == pytest.approx(0.12 if long else 0.08)
+    assert rates[0].nets == pytest.approx(0.03)
+    del rates[:]
+    _fitting._more([one], price, steps, jax.random.key(0), np.random.default_rng(0))
+    assert len(rates) == 60
+    assert rates[0] == _latents.pace(0.7 if long else 0.5, 1e-3, nets=0.0)
 
 
 def test_less_and_less_is_still_to_go():

@@ -2,21 +2,19 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import UInt8
 
 from .._progress import Bar
-from . import _analysis, _chunk, _models
-from ._grids import CORE, Grids
-from ._latents import Nets, compiled, cost, make_pass, nets, pace
-from ._pyramid import LEVELS, shapes
+from . import _chunk, _models
+from ._latents import cost, make_pass, pace
+from ._plane import NETS_BYTES, Part
+from ._pyramid import shapes
 from ._rate import (
     LEAST_PRICE,
     Price,
@@ -35,12 +33,14 @@ from ._synthesis import painted
 _CHECKS = 25  # looks at size and PSNR during a fit, at most
 _ANSWER = 10  # passes that latents need to answer to a price
 _LOOKS = 24  # windows that a look takes in at most
-_TRIALS, _FEW = 8, 4  # windows on which many changes of networks or latents are tried
 _MOST_TO_GO = 0.45  # of the bits of latents, however few passes there are
 _PUSH = 3.0  # times what is missing a change of price may be, for what the last passes answer
 _CODED = 1.007  # bytes of a file for every byte of an estimate: means and scales are rounded
-_NETS_BYTES = 700  # what the networks' differences come to, before it is known,
-_KNOWN = 0.5  # ... which it is from so many of the steps on
+_KNOWN = 0.5  # of the steps: from then on, what the networks' differences take is measured
+_LONG = 1000  # passes: a fit that has so many is paced otherwise (docs/architecture.md)
+_LONG_RATE = 0.12  # of latents at first, in its passes
+_LONG_AGAIN = 0.7
+_TRIED = 80  # steps for each change of the networks that it tries: a tenth of its time
 _FAR = 3.0  # times the price of the networks: others are nearer by more than a half
 _ROUNDS = 12  # of further steps, until the target is near
 _END = 0.06  # of the steps, in each of these rounds
@@ -51,7 +51,6 @@ _AIM = 0.985  # of a size: the middle of what is near enough
 _FULL = 0.99  # of a size: what rounding comes to, which is dear
 _ALL = 1e9  # a price of rounding at which all latents are what is expected
 _CHEAP = 0.1  # times the price: what rounding towards what is expected may cost
-_COARSE, _SPARED = 3, 16.0  # from that level on, rounding counts so many times as much
 
 
 class Fit(NamedTuple):
@@ -59,69 +58,6 @@ class Fit(NamedTuple):
 
     body: bytes
     pixels: UInt8[np.ndarray, "h w 3"]
-
-
-class Part:
-    """One plane in its fit: of 3 channels, or of 1 that stands in all three."""
-
-    def __init__(
-        self, samples: UInt8[np.ndarray, "h w 3"], model: int, *, tuned: bool, channels: int = 3
-    ):
-        self.samples = samples
-        self.channels = channels
-        self.model = model
-        self.numbers = _models.kept(model)
-        self.deltas: _chunk.Deltas = {}
-        finest = LEVELS - len(self.numbers["own"])
-        self.grids = Grids(np.moveaxis(samples, 2, 0) / np.float32(255), finest)
-        params = jax.tree.map(jnp.asarray, _models.floats(self.numbers))
-        self.weights: list[list[float]] = []
-        self.state: Nets = nets(params, _chunk.TUNED if tuned else ())
-        self.nets_bytes = _NETS_BYTES if tuned else 0  # expected of the differences
-        self.foreseen = False  # or measured
-        step = _models.rounding_step(_models.PRICES[model])
-        with ThreadPoolExecutor(1) as beside:
-            ready = beside.submit(compiled, self.state, self.grids)
-            found = _analysis.guess(_models.analysis(), self.grids.image, finest, step)
-            ready.result()
-        self.grids.fill(found)
-
-    def coded(self, price: float) -> tuple[bytes, list[Int[np.ndarray, "_ _ _"]]]:
-        """Return a chunk, and its latents, rounded at a price; 0 is plain rounding."""
-        inner = (v[:, CORE, CORE] for v in self.grids.values)
-        sizes = shapes(*self.grids.size, self.grids.finest)
-        cut = [v[:, :h, :w] for v, (_, h, w) in zip(inner, sizes, strict=True)]
-        # one coarse node is much of a picture, and all of them few bits: they are spared
-        spared = [_SPARED if i >= _COARSE else 1.0 for i in range(self.grids.finest, LEVELS)]
-        worth = (
-            [[w * s / price for w in part] for part, s in zip(self.weights, spared, strict=True)]
-            if price
-            else None
-        )
-        return _chunk.coded(self.model, self.deltas, cut, worth)
-
-    def painter(self) -> Callable[[list[Int[np.ndarray, "_ _ _"]]], UInt8[np.ndarray, "h w 3"]]:
-        """Return what makes of latents what a decoder will: without the grids of the fit."""
-        synthesis, _ = _models.decoders(_chunk.changed(self.numbers, self.deltas))
-        return partial(painted, synthesis, size=self.grids.size)
-
-    def weigh(self) -> None:
-        """Find out what an error of a latent costs, by grid and channel: squared, in pixels."""
-        places = _some(self.grids)
-        before, _ = cost(self.state.params, self.grids, places)
-        rng = np.random.default_rng(0)
-        self.weights = []
-        for level, values in enumerate(self.grids.values, self.grids.finest):
-            found = []
-            for channel in values:
-                kept = channel.copy()
-                np.rint(channel, out=channel)
-                channel += rng.choice([-1.0, 0.0, 0.0, 1.0], channel.shape)
-                after, _ = cost(self.state.params, self.grids, places)
-                channel[:] = kept
-                # half of all nodes were moved, and a node of a level stands for 4**level pixels
-                found.append(2 * 4**level * max(after - before, 1e-9))
-            self.weights.append(found)
 
 
 def fit(
@@ -150,7 +86,7 @@ def fit(
     expected = target.size or expected_bytes(planes, target)
     rounding = None
     for last in (False, False, True):
-        tuned = expected > 8 * _NETS_BYTES
+        tuned = expected > 8 * NETS_BYTES
         parts: list[Part] = []  # those of the last time are large
         parts = [
             Part(plane, model, tuned=tuned, channels=wide)
@@ -189,11 +125,12 @@ def _fitted(
     """
     rng, key = np.random.default_rng(seed), jax.random.key(seed)
     at, looked, begun = 0, 0, time.perf_counter()
-    windows = sum(len(part.grids.places()) for part in parts)
+    windows = _windows(parts)
     between_looks = max(steps / _CHECKS, min(_ANSWER * windows, steps / 4))
+    paced = partial(pace, rate=_LONG_RATE) if _is_long(parts, steps) else pace
     first = True
     while at < steps:
-        now = pace(at / steps, price.now)
+        now = paced(at / steps, price.now)
         at += _pass(parts, now, jax.random.fold_in(key, at), rng)
         price.passed(now.rate)
         bar.tick(min(at, steps), time.perf_counter() - begun)
@@ -210,12 +147,13 @@ def _fitted(
                 if not near and _models.nearest(wanted, pixels) != own:
                     price.now = wanted
                     return False
-            rates = sum(pace(d, 1.0).rate for d in np.arange(at, steps, windows) / steps)
+            rates = sum(paced(d, 1.0).rate for d in np.arange(at, steps, windows) / steps)
             push = min(1 / answered(rates), _PUSH)
             price.now = controlled(price.felt, target, size / _AIM, psnr, push)
             first = False
             if target.size is not None and done >= _KNOWN:
-                _foresee_nets(parts, price.felt)
+                for part in parts:
+                    part.foresee(price.felt)
     return True
 
 
@@ -224,7 +162,15 @@ def _pass(parts: list[Part], now: Any, key: jax.Array, rng: np.random.Generator)
     for k, part in enumerate(parts):
         own = jax.random.fold_in(key, k)
         part.state = make_pass(part.state, part.grids, now, own, rng)
+    return _windows(parts)
+
+
+def _windows(parts: list[Part]) -> int:
     return sum(len(part.grids.places()) for part in parts)
+
+
+def _is_long(parts: list[Part], steps: int) -> bool:
+    return steps >= _LONG * _windows(parts)
 
 
 def _look(parts: list[Part], rng: np.random.Generator, to_go: float) -> tuple[float, float]:
@@ -242,40 +188,6 @@ def _look(parts: list[Part], rng: np.random.Generator, to_go: float) -> tuple[fl
     return size, psnr_from(errors / sum(p.channels * p.samples[..., 0].size for p in parts))
 
 
-def _foresee_nets(parts: list[Part], price: float) -> None:
-    """Find out what the networks' differences take, once."""
-    for part in parts:
-        if part.state.tuned and not part.foreseen:
-            deltas = _differences(part, price, _FEW)
-            part.nets_bytes, part.foreseen = _chunk.bytes_of_deltas(part.model, deltas), True
-
-
-def _some(grids: Grids, count: int = _TRIALS) -> np.ndarray:
-    """Return so many windows, at most, from all over a picture."""
-    places = grids.places()
-    return places[:: -(-len(places) // count)]
-
-
-def _differences(part: Part, price: float, windows: int = _TRIALS) -> _chunk.Deltas:
-    """Return what the networks learnt, rounded to steps that are worth their bits."""
-    places = _some(part.grids, windows)
-
-    def j(numbers: Any) -> float:
-        error, bits = cost(_models.floats(numbers), part.grids, places)
-        return error + price * float(bits.sum())
-
-    learnt = _models.whole({**part.state.fixed, **part.state.tuned})
-    return _chunk.chosen(part.numbers, learnt, j, price / part.samples[..., 0].size)
-
-
-def _settle_nets(part: Part, price: float) -> None:
-    """Go on with networks as a file will hold them."""
-    part.deltas = _differences(part, price)
-    params = _models.floats(_chunk.changed(part.numbers, part.deltas))
-    tuned = {name: jax.tree.map(jnp.asarray, params[name]) for name in part.state.tuned}
-    part.state = part.state._replace(tuned=tuned)
-
-
 def _come_to(
     parts: list[Part], target: Target, price: Price, steps: int, seed: int
 ) -> float | None:
@@ -287,8 +199,7 @@ def _come_to(
     """
     rng, key = np.random.default_rng(seed + 1), jax.random.key(seed + 1)
     for part in parts:
-        if part.state.tuned:
-            _settle_nets(part, price.felt)
+        part.settle(price.felt, steps // _TRIED if _is_long(parts, steps) else 0)
         part.weigh()
     if target.price is not None:
         return 0.0
@@ -339,9 +250,9 @@ def _more(
     parts: list[Part], price: Price, steps: int, key: jax.Array, rng: np.random.Generator
 ) -> None:
     """Go through the end of a fit again, on latents alone."""
-    windows = sum(len(part.grids.places()) for part in parts)
-    passes = max(_LEAST_PASSES, round(_END * steps / windows))
+    passes = max(_LEAST_PASSES, round(_END * steps / _windows(parts)))
+    again = _LONG_AGAIN if _is_long(parts, steps) else _AGAIN
     for k in range(passes):
-        now = pace(_AGAIN + (1 - _AGAIN) * k / passes, price.now, nets=0.0)
+        now = pace(again + (1 - again) * k / passes, price.now, nets=0.0)
         _pass(parts, now, jax.random.fold_in(key, 2**30 + k), rng)
         price.passed(now.rate)

@@ -45,14 +45,14 @@ class Pace(NamedTuple):
     peaked: float
 
 
-def pace(done: float, price: float, *, nets: float = 0.03) -> Pace:
+def pace(done: float, price: float, *, nets: float = 0.03, rate: float = 0.08) -> Pace:
     """Return the pace when so much of a fit is done, from 0 to 1: rates fall as half a cosine.
 
     >>> pace(0.0, 1e-3).peaked, pace(1.0, 1e-3).peaked
     (3.0, 1.5)
     """
     cosine = 0.5 * (1 + math.cos(math.pi * done))
-    rate = 0.08 * (0.02 + 0.98 * cosine)
+    rate *= 0.02 + 0.98 * cosine
     return Pace(price, rate, nets * cosine, 0.35 - 0.25 * done, 3.0 - 1.5 * done)
 
 
