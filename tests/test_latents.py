@@ -148,24 +148,60 @@ def test_single_weights_are_mended_when_a_fit_is_long():
         # what is painted is what a file will hold
         kept = _models.floats(_chunk.changed(one.numbers, one.deltas))
         assert (np.asarray(one.state.params["hidden"]) == kept["hidden"]).all()
-    assert whole[60] < 0.99 * whole[0]
+    assert whole[60] < 0.96 * whole[0]  # 0.92 as measured: compilers differ
 
 
-@pytest.mark.parametrize(("steps", "long"), [(1000, True), (999, False)])
+@pytest.mark.parametrize(("steps", "long"), [(4000, True), (3999, False)])
 def test_the_pace_of_a_long_fit(steps, long, monkeypatch):
-    rates = []
-    monkeypatch.setattr(_fitting, "_pass", lambda _, now, *__: rates.append(now) or 1)
+    # two parts of two windows: a thousand passes are 4000 steps
+    paces = []
+    monkeypatch.setattr(_fitting, "_pass", lambda _, now, *__: paces.append(now) or 4)
     monkeypatch.setattr(_fitting, "_look", lambda *_: (1000.0, 30.0))
-    one, price = part(tuned=False), _rate.Price(1e-3)
-    monkeypatch.setattr(one.grids, "places", lambda: np.zeros((1, 2), int))
+    parts, price = [part(tuned=False), part(tuned=False)], _rate.Price(1e-3)
+    for one in parts:
+        monkeypatch.setattr(one.grids, "places", lambda: np.zeros((2, 2), int))
     target = _rate.Target(price=1e-3)
-    assert _fitting._fitted([one], target, price, steps, 0, _fitting.Bar(), True)
-    assert rates[0].rate == pytest.approx(0.12 if long else 0.08)
-    assert rates[0].nets == pytest.approx(0.03)
-    del rates[:]
-    _fitting._more([one], price, steps, jax.random.key(0), np.random.default_rng(0))
-    assert len(rates) == 60
-    assert rates[0] == _latents.pace(0.7 if long else 0.5, 1e-3, nets=0.0)
+    assert _fitting._fitted(parts, target, price, steps, 0, _fitting.Bar(), True)
+    assert paces[0].rate == pytest.approx(0.12 if long else 0.08)
+    assert paces[0].nets == pytest.approx(0.03)
+    again = _fitting._again(parts, steps)
+    assert len(again) == 60
+    assert again[0] == (0.7 if long else 0.5)
+    assert again[-1] == pytest.approx(1, abs=0.01)
+    assert _fitting._trials(parts, steps) == (300 if long else 0)  # 0.3 of 4000, of 4 windows
+    tried = []
+    for one in parts:
+        monkeypatch.setattr(one, "settle", lambda _, trials: tried.append(trials))
+        monkeypatch.setattr(one, "weigh", lambda: None)
+    assert _fitting._come_to(parts, target, price, steps, 0) == 0.0
+    assert tried == ([300, 300] if long else [0, 0])
+
+
+@pytest.mark.parametrize("passes", [10, 75, 600])
+def test_sizes_come_to_a_target_however_many_passes_there_are(passes, monkeypatch):
+    # latents that answer to prices as the model has it, in parts of passes at a part of the pace
+    one, price = part(tuned=False), _rate.Price(1e-3)
+    felt, rounds = [1.4e-3], []
+
+    def more(_, price, again, *__):
+        rounds.append(price.now)
+        for done in again:
+            rate = _latents.pace(done, 1.0).rate
+            felt[0] *= (price.now / felt[0]) ** _rate.answered(rate)
+            price.passed(rate)
+
+    def coded(_):
+        return bytes(round(5000 * (felt[0] / 1e-3) ** -0.6)), []
+
+    monkeypatch.setattr(_fitting, "_more", more)
+    monkeypatch.setattr(_fitting, "_again", lambda *_: list(np.linspace(0.7, 1, passes)))
+    monkeypatch.setattr(one, "coded", coded)
+    monkeypatch.setattr(one, "weigh", lambda: None)
+    price.felt = price.now = felt[0]
+    target = _rate.Target(size=5000)
+    assert _fitting._come_to([one], target, price, 24_000, 0) == 0.0
+    assert 0.97 * 5000 <= len(coded(0)[0]) <= 5000
+    assert len(rounds) <= 4
 
 
 def test_less_and_less_is_still_to_go():

@@ -121,37 +121,42 @@ def refined(
 ) -> Deltas:
     """Return differences of which single ones are a step smaller or larger, where that pays.
 
-    Coordinate descent in random order, as Cool-Chic 5.0.1 rounds its networks: what one rounding
-    spoilt another mends.
+    Coordinate descent in random order, after Cool-Chic 5.0.1: what one rounding spoilt another
+    mends. It ends when the trials are spent, or nothing pays any more.
 
     Args:
         numbers: The networks that ship.
         deltas: How others differ from them; see :func:`chosen`.
         cost: Of networks in whole numbers.
         price: Of a bit, in the units of the cost.
-        trials: Costs that may be asked for.
+        trials: Changes that may be tried, each for one cost.
     """
 
     def bits(steps: np.ndarray) -> float:
         scales = np.full(steps.size, _laplace.scale_of(steps))
-        return float(_laplace.bits(steps, np.zeros_like(steps), scales).sum())
+        coded = float(_laplace.bits(steps, np.zeros_like(steps), scales).sum())
+        return 8 + coded if steps.any() else 0.0  # its head has a byte more
 
-    some = [(place, k) for place, (_, steps) in deltas.items() for k in np.flatnonzero(steps)]
-    now = cost(changed(numbers, deltas))
-    for n in np.random.default_rng(0).permutation(len(some)):
-        place, k = some[n]
-        log_step, steps = deltas[place]
-        for towards in (-1, 1):  # zero, and away from it
-            if trials == 0:
-                break
-            trials -= 1
+    rng, now = np.random.default_rng(0), cost(changed(numbers, deltas)) if trials > 0 else 0.0
+    pays = True
+    while pays and trials > 0:
+        pays = False
+        moves = [
+            (place, k, towards)
+            for place, (_, steps) in deltas.items()
+            for k in np.flatnonzero(steps)
+            for towards in (-1, 1)  # zero, and away from it
+        ]
+        for n in rng.permutation(len(moves))[:trials]:
+            place, k, towards = moves[n]
+            log_step, steps = deltas[place]
             moved = steps.copy()
             moved[k] += towards * np.sign(steps[k])
             tried = {**deltas, place: (log_step, moved)}
             then = cost(changed(numbers, tried))
             if then + price * bits(moved) < now + price * bits(steps):
-                deltas, now = tried, then
-                break
+                deltas, now, pays = tried, then, True
+        trials -= len(moves)
     return {place: found for place, found in deltas.items() if found[1].any()}
 
 

@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from .._progress import Bar
 from . import _chunk, _models
 from ._latents import cost, make_pass, pace
-from ._plane import NETS_BYTES, Part
+from ._plane import MANY, NETS_BYTES, Part
 from ._pyramid import shapes
 from ._rate import (
     LEAST_PRICE,
@@ -39,8 +39,10 @@ _CODED = 1.007  # bytes of a file for every byte of an estimate: means and scale
 _KNOWN = 0.5  # of the steps: from then on, what the networks' differences take is measured
 _LONG = 1000  # passes: a fit that has so many is paced otherwise (docs/architecture.md)
 _LONG_RATE = 0.12  # of latents at first, in its passes
-_LONG_AGAIN = 0.7
-_TRIED = 80  # steps for each change of the networks that it tries: a tenth of its time
+_LONG_AGAIN = 0.7  # where the pace of further passes begins: from 0.5 they lose more than they gain
+_TRIED = (
+    0.3  # of its passes: on so many windows changes of the networks are tried, a tenth of its time
+)
 _FAR = 3.0  # times the price of the networks: others are nearer by more than a half
 _ROUNDS = 12  # of further steps, until the target is near
 _END = 0.06  # of the steps, in each of these rounds
@@ -199,7 +201,7 @@ def _come_to(
     """
     rng, key = np.random.default_rng(seed + 1), jax.random.key(seed + 1)
     for part in parts:
-        part.settle(price.felt, steps // _TRIED if _is_long(parts, steps) else 0)
+        part.settle(price.felt, _trials(parts, steps))
         part.weigh()
     if target.price is not None:
         return 0.0
@@ -216,7 +218,9 @@ def _come_to(
         pixels = [p.painter()(latents) for p, (_, latents) in zip(parts, coded, strict=True)]
         return psnr_of([p.samples for p in parts], pixels, [p.channels for p in parts])
 
-    found, push, before = value(0.0), _PUSH, None
+    again = _again(parts, steps)
+    once = min(1 / answered(sum(pace(done, 1.0).rate for done in again)), _PUSH)
+    found, push, before = value(0.0), once, None
     for k in range(_ROUNDS):
         if least <= found <= most:
             return 0.0
@@ -231,10 +235,10 @@ def _come_to(
             return between(value, (0.0, found), (end, other), least, most, target.size is None)
         size, psnr = (found / _AIM, 0.0) if target.size else (0.0, found)
         above = found > most
-        push = 2 * push if above == before else _PUSH  # further, until it is enough
+        push = 2 * push if above == before else once  # further, until it is enough
         before = above
         price.now = controlled(price.felt, target, size, psnr, push)
-        _more(parts, price, steps, jax.random.fold_in(key, k), rng)
+        _more(parts, price, again, jax.random.fold_in(key, k), rng)
         found = value(0.0)
     if found > most:  # all goes to what is expected in the end
         end = _CHEAP * price.felt
@@ -246,13 +250,25 @@ def _come_to(
     return 0.0 if target.size is not None or found >= least else None
 
 
+def _trials(parts: list[Part], steps: int) -> int:
+    """Return how many changes of its networks each part may try."""
+    if not _is_long(parts, steps):
+        return 0
+    return int(_TRIED * steps / sum(min(MANY, len(part.grids.places())) for part in parts))
+
+
+def _again(parts: list[Part], steps: int) -> list[float]:
+    """Return how much of a fit is done at each of the passes that follow it."""
+    passes = max(_LEAST_PASSES, round(_END * steps / _windows(parts)))
+    begin = _LONG_AGAIN if _is_long(parts, steps) else _AGAIN
+    return [begin + (1 - begin) * k / passes for k in range(passes)]
+
+
 def _more(
-    parts: list[Part], price: Price, steps: int, key: jax.Array, rng: np.random.Generator
+    parts: list[Part], price: Price, again: list[float], key: jax.Array, rng: np.random.Generator
 ) -> None:
     """Go through the end of a fit again, on latents alone."""
-    passes = max(_LEAST_PASSES, round(_END * steps / _windows(parts)))
-    again = _LONG_AGAIN if _is_long(parts, steps) else _AGAIN
-    for k in range(passes):
-        now = pace(again + (1 - again) * k / passes, price.now, nets=0.0)
+    for k, done in enumerate(again):
+        now = pace(done, price.now, nets=0.0)
         _pass(parts, now, jax.random.fold_in(key, 2**30 + k), rng)
         price.passed(now.rate)

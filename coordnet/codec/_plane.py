@@ -20,7 +20,9 @@ from ._synthesis import painted
 NETS_BYTES = 700
 
 _TRIALS, _FEW = 8, 4  # windows on which many changes of networks or latents are tried
-_MANY = 24  # windows for changes of single weights: all of a Kodak picture
+#: Windows on which changes of single weights are tried, at most: all of a Kodak picture.
+MANY = 24
+
 _COARSE, _SPARED = 3, 16.0  # from that level on, rounding counts so many times as much
 
 
@@ -70,7 +72,7 @@ class Part:
 
     def weigh(self) -> None:
         """Find out what an error of a latent costs, by grid and channel: squared, in pixels."""
-        places = some(self.grids, _TRIALS)
+        places = _some(self.grids, _TRIALS)
         before, _ = cost(self.state.params, self.grids, places)
         rng = np.random.default_rng(0)
         self.weights = []
@@ -87,15 +89,15 @@ class Part:
             self.weights.append(found)
 
     def foresee(self, price: float) -> None:
-        """Find out what the networks' differences take, once."""
+        """Find out what the networks' differences take, once, at a price of a bit a pixel."""
         if self.state.tuned and not self.foreseen:
             deltas = self._differences(price, _FEW)
             self.nets_bytes, self.foreseen = _chunk.bytes_of_deltas(self.model, deltas), True
 
     def settle(self, price: float, trials: int) -> None:
-        """Go on with networks as a file will hold them; see ``_chunk.refined``."""
+        """Go on with networks as a file will hold them; ``trials`` as for ``_chunk.refined``."""
         if self.state.tuned:
-            j = partial(self._j, price, some(self.grids, _MANY))
+            j = partial(self._j, price, _some(self.grids, MANY))
             bit = price / self.samples[..., 0].size
             deltas = self._differences(price, _TRIALS)
             self.deltas = _chunk.refined(self.numbers, deltas, j, bit, trials)
@@ -106,16 +108,16 @@ class Part:
     def _differences(self, price: float, windows: int) -> _chunk.Deltas:
         """Return what the networks learnt, rounded to steps that are worth their bits."""
         learnt = _models.whole({**self.state.fixed, **self.state.tuned})
-        j = partial(self._j, price, some(self.grids, windows))
+        j = partial(self._j, price, _some(self.grids, windows))
         return _chunk.chosen(self.numbers, learnt, j, price / self.samples[..., 0].size)
 
     def _j(self, price: float, places: Int[np.ndarray, "n 2"], numbers: dict[str, Any]) -> float:
-        """Return what windows cost with networks in whole numbers."""
+        """Return squared error and bits a pixel times their price, of whole networks."""
         error, bits = cost(_models.floats(numbers), self.grids, places)
         return error + price * float(bits.sum())
 
 
-def some(grids: Grids, count: int) -> Int[np.ndarray, "n 2"]:
+def _some(grids: Grids, count: int) -> Int[np.ndarray, "n 2"]:
     """Return so many windows, at most, from all over a picture."""
     places = grids.places()
-    return places[:: -(-len(places) // count)]
+    return places[np.linspace(0, len(places) - 1, min(count, len(places))).round().astype(int)]
