@@ -131,14 +131,14 @@ def refined(
         price: Of a bit, in the units of the cost.
         trials: Changes that may be tried, each for one cost.
     """
+    if trials <= 0:
+        return deltas
 
     def bits(steps: np.ndarray) -> float:
-        scales = np.full(steps.size, _laplace.scale_of(steps))
-        coded = float(_laplace.bits(steps, np.zeros_like(steps), scales).sum())
-        return 8 + coded if steps.any() else 0.0  # its head has a byte more
+        # a tensor that differs has a head of a byte more
+        return 8 + _laplace.bits_about_zero(steps) if steps.any() else 0.0
 
-    rng, now = np.random.default_rng(0), cost(changed(numbers, deltas)) if trials > 0 else 0.0
-    pays = True
+    rng, now, pays = np.random.default_rng(0), cost(changed(numbers, deltas)), True
     while pays and trials > 0:
         pays = False
         moves = [

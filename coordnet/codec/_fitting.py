@@ -40,9 +40,7 @@ _KNOWN = 0.5  # of the steps: from then on, what the networks' differences take 
 _LONG = 1000  # passes: a fit that has so many is paced otherwise (docs/architecture.md)
 _LONG_RATE = 0.12  # of latents at first, in its passes
 _LONG_AGAIN = 0.7  # where the pace of further passes begins: from 0.5 they lose more than they gain
-_TRIED = (
-    0.3  # of its passes: on so many windows changes of the networks are tried, a tenth of its time
-)
+_TRIED = 0.3  # changes of its networks that are tried for each pass: about a tenth of its time
 _FAR = 3.0  # times the price of the networks: others are nearer by more than a half
 _ROUNDS = 12  # of further steps, until the target is near
 _END = 0.06  # of the steps, in each of these rounds

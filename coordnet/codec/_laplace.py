@@ -193,6 +193,15 @@ def scale_of(steps: Int[np.ndarray, " n"]) -> int:
     return 2 * int(np.argmin(costs))
 
 
+def bits_about_zero(steps: Int[np.ndarray, " n"]) -> float:
+    """Return what numbers about 0 cost together, in bits, at the scale of :func:`scale_of`.
+
+    >>> round(bits_about_zero(np.array([0, 1, -1, 0])))
+    7
+    """
+    return float(bits(steps, np.zeros_like(steps), np.full(steps.size, scale_of(steps))).sum())
+
+
 def words_of(coder: Any) -> bytes:
     """Return what a stream came to; zeros at its end go without saying."""
     return np.asarray(coder.get_compressed(), "<u4").tobytes().rstrip(b"\0")

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import numpy as np
-
 from .._images import MAX_PIXELS
 from . import _laplace, _mlp
 from ._chunk import changed, tensors, unpacked
@@ -47,9 +45,8 @@ def _of_network(chunk: Chunk, header: Header) -> list[tuple[str, float]]:
     found = []
     for k, (_, steps) in enumerate(plain.tensors):
         flat = steps.ravel()
-        zeros, scales = np.zeros(flat.size, np.int64), np.full(flat.size, _laplace.scale_of(flat))
         what = "bias" if k % 2 else "weights"
-        cost = float(_laplace.bits(flat, zeros, scales).sum()) / 8
+        cost = _laplace.bits_about_zero(flat) / 8
         found.append((f"{what} of layer {k // 2 + 1}, {flat.size:,}", cost))
     rest = len(chunk.body) - sum(cost for _, cost in found)
     return [*found, ("tensor heads, rounding of the coder", rest)]
@@ -65,11 +62,8 @@ def _of_pyramid(chunk: Chunk, header: Header) -> list[tuple[str, float]]:
             heads += 1 + (place in pyramid.deltas)
         if place in pyramid.deltas:
             _, steps = pyramid.deltas[place]
-            zeros = np.zeros(steps.size, np.int64)
-            scales = np.full(steps.size, _laplace.scale_of(steps))
-            cost = _laplace.bits(steps, zeros, scales).sum() / 8
             kind = "synthesis" if name.startswith(_PAINTS) else "entropy"
-            sums[f"{kind} network"] += float(cost)
+            sums[f"{kind} network"] += _laplace.bits_about_zero(steps) / 8
     finest = LEVELS - len(pyramid.latents)
     costs = dict.fromkeys(reversed(range(finest, LEVELS)), 0.0)
 
