@@ -1,6 +1,7 @@
 """Whole-number probabilities: what is coded comes back, at the price that was foretold."""
 
 import hashlib
+import itertools
 import math
 
 import numpy as np
@@ -12,38 +13,47 @@ from coordnet import FormatError
 from coordnet.codec import _chunk, _entropy, _laplace, _models
 from coordnet.codec._pyramid import CHANNELS, LEVELS, shapes
 
+LAWS = {"coarse": _laplace.COARSE, "fine": _laplace.FINE}
 SYMBOLS = st.lists(
     st.tuples(
         st.integers(-_laplace.LIMIT, _laplace.LIMIT),
-        st.integers(-(2**19), 2**19),
-        st.integers(0, _laplace.SCALES - 1),
+        st.integers(-(2**15), 2**15),  # of a mean, in whole symbols
+        st.integers(0, 10**6),  # its fraction
+        st.integers(0, 10**6),  # of the scales
     ),
     max_size=60,
 )
 
 
-def coded(symbols, means, scales):
+def coded(law, symbols, means, scales):
     coder = _laplace.RangeEncoder()
-    _laplace.encode(coder, symbols, means, scales)
+    _laplace.encode(law, coder, symbols, means, scales)
     return coder.get_compressed()
 
 
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
 @given(SYMBOLS)
-def test_any_symbols_come_back(found):
-    symbols, means, scales = np.array(found, np.int64).reshape(-1, 3).T
-    words = coded(symbols, means, scales)
+def test_any_symbols_come_back(law, found):
+    symbols, whole, fractions, scales = np.array(found, np.int64).reshape(-1, 4).T
+    means = np.clip(
+        law.unit * whole + fractions % law.unit, *(law.unit * 2**15 * np.array([-1, 1]))
+    )
+    scales = scales % law.scales
+    words = coded(law, symbols, means, scales)
     decoder = _laplace.RangeDecoder(words)
-    assert (_laplace.decode(decoder, means, scales) == symbols).all()
+    assert (_laplace.decode(law, decoder, means, scales) == symbols).all()
 
 
-@pytest.mark.parametrize("scale", [0, 16, 32, 48, 70, 100])
-def test_what_a_symbol_costs(scale):
+@pytest.mark.parametrize("octave", [-4, -2, -1.5, -1, 0, 1, 1.5, 2, 4.75, 8.5])
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+def test_what_a_symbol_costs(law, octave):
     # of the distribution itself, with the C library's exp
+    scale = round((octave - _laplace.LEAST_OCTAVE) * law.octave)
     rng = np.random.default_rng(scale)
-    b = 2.0 ** (scale / _laplace.SCALE_UNIT + _laplace.LEAST_OCTAVE)
-    means = rng.integers(-80, 80, 20_000)
-    x = np.rint(means / 16 + rng.laplace(scale=b, size=means.size)).astype(np.int64)
-    off = np.abs(x - means / 16)
+    b = 2.0**octave
+    means = rng.integers(-5 * law.unit, 5 * law.unit, 20_000)
+    x = np.rint(means / law.unit + rng.laplace(scale=b, size=means.size)).astype(np.int64)
+    off = np.abs(x - means / law.unit)
 
     def below(v):
         return 0.5 * np.exp(-v / b)
@@ -53,39 +63,56 @@ def test_what_a_symbol_costs(scale):
     )
     ideal = -np.log2(np.maximum(mass, 1e-300)).sum()
     scales = np.full(x.size, scale)
-    told = _laplace.bits(x, means, scales).sum()
-    real = 32 * len(coded(x, means, scales))
+    told = _laplace.bits(law, x, means, scales).sum()
+    real = 32 * len(coded(law, x, means, scales))
     assert abs(real - told) < 64 + 0.001 * told  # the coder's own precision, and its last words
-    # 16 columns and doubled bins stand for a long tail; 200 bits of 20,000 symbols' are tables'
-    assert told <= 1.03 * ideal + 200
+    # few columns and doubled bins stand for a long tail; 200 bits of 20,000 symbols' are tables'
+    most = {_laplace.COARSE: 1.03, _laplace.FINE: 1.005}[law]
+    assert told <= most * ideal + 200
     assert told >= 0.99 * ideal - 200
 
 
-def test_tables_are_the_same_everywhere():
-    # decimal arithmetic: this sum would change with any entry
-    tables = _laplace._tables()
-    assert hashlib.sha256(tables.astype("<i4").tobytes()).hexdigest()[:16] == TABLES
-    assert tables.min() >= 1
+@pytest.mark.parametrize(
+    ("law", "expected"), [("coarse", "27898c3106b64257"), ("fine", "e2e3c7f628c8950b")]
+)
+def test_tables_are_the_same_everywhere(law, expected):
+    # whole numbers: this sum would change with any entry
+    tables = _laplace._tables(LAWS[law])
+    flat = np.concatenate([table.ravel() for table in tables])
+    assert hashlib.sha256(flat.astype("<i4").tobytes()).hexdigest()[:16] == expected
+    assert flat.min() >= 1
 
 
-TABLES = "27898c3106b64257"
+def test_tables_are_those_of_the_specification():
+    # docs/format.md, by floats: nowhere do they round otherwise
+    law = _laplace.FINE
+    for first, columns, table in zip((0, 40, 64), (8, 16, 64), _laplace._tables(law), strict=True):
+        for row, fraction in itertools.product(range(len(table)), range(64)):
+            b = 2.0 ** ((first + row) / 16 - 4)
+            t = np.arange(1, columns) - columns // 2 - fraction / 64
+            tail = np.exp(-np.abs(t) / b) / 2
+            below = [0, *np.where(t < 0, tail, 1 - tail), 1]
+            assert (table[row, fraction] == np.floor(np.diff(below) * 2**22) + 1).all()
 
 
-def test_a_stream_of_no_encoder_is_refused():
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+def test_a_stream_of_no_encoder_is_refused(law):
     rng = np.random.default_rng(0)
     for _ in range(20):
         words = rng.integers(0, 2**32, 50, dtype=np.uint32)
         decoder = _laplace.RangeDecoder(words)
         try:
-            found = _laplace.decode(decoder, np.zeros(500, np.int64), np.full(500, 127))
+            largest = np.full(500, law.scales - 1)
+            found = _laplace.decode(law, decoder, np.zeros(500, np.int64), largest)
             assert np.abs(found).max() <= _laplace.LIMIT
         except (ValueError, AssertionError):
             pass
 
 
-def test_magnitudes_are_rounded_logarithms():
+@pytest.mark.parametrize("unit", [16, 64])
+def test_magnitudes_are_rounded_logarithms(unit):
     x = np.arange(_laplace.LIMIT + 1)
-    assert (_entropy.magnitudes() == np.floor(16 * np.log2(1 + x) + 0.5)).all()
+    assert (_entropy.magnitudes(unit) == np.floor(unit * np.log2(1 + x) + 0.5)).all()
 
 
 def random_latents(height, width, finest, spread=2.0, seed=0):
@@ -96,11 +123,12 @@ def random_latents(height, width, finest, spread=2.0, seed=0):
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 70), (65, 2), (64, 64), (129, 31)])
 @pytest.mark.parametrize("model", [2, 5])
-def test_latents_of_any_size_come_back(height, width, model):
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+def test_latents_of_any_size_come_back(height, width, model, law):
     latents = random_latents(height, width, _models.FINEST[model])
-    body = _chunk.packed(_chunk.Pyramid(model, {}, latents))
+    body = _chunk.packed(_chunk.Pyramid(model, {}, latents, law))
     found = _chunk.unpacked(body, height, width)
-    assert found.model == model
+    assert (found.model, found.law) == (model, law)
     assert not found.deltas
     assert all((a == b).all() for a, b in zip(found.latents, latents, strict=True))
 
@@ -137,14 +165,14 @@ def test_what_differences_add_to_a_file():
 
 @pytest.mark.parametrize("name", ["inner", "middle", "middle_bias", "mean_outer", "scale_outer"])
 def test_sums_beyond_whole_numbers_are_refused(name):
-    _, net = _models.decoders(_models.kept(2))
+    net = _models.entropy_of(_models.kept(2), _laplace.FINE)
     _entropy.check_sums(net)
     wild = net._replace(**{name: getattr(net, name) + 2.0**53})
     with pytest.raises(FormatError, match="beyond"):
         _entropy.check_sums(wild)
 
 
-def by_the_book(numbers, latents, level, channel, row, column):
+def by_the_book(numbers, law, latents, level, channel, row, column):
     """Mean and scale of a node as docs/format.md has it, one whole number after another."""
     cell = row // 2, column // 2
     p = [(0, 0), (1, 1), (0, 1), (1, 0)].index((row % 2, column % 2))
@@ -170,7 +198,8 @@ def by_the_book(numbers, latents, level, channel, row, column):
             x[9 + 9 * q + place] = node(latents[level], channel, 2 * y + a, 2 * z + b)
     j = sum(len(g) for g in latents[:level]) + channel
     n = {name: numbers[name] for name in numbers if name not in ("own", "passed")}
-    size = {i: max(k for k in range(300) if not k or (1 + abs(v)) ** 32 >= 2 ** (2 * k - 1))
+    m, shift, last = {"coarse": (1, 9, 127), "fine": (4, 10, 255)}[law]
+    size = {i: max(k for k in range(999) if not k or (1 + abs(v)) ** (32 * m) >= 2 ** (2 * k - 1))
             for i, v in x.items()}  # fmt: skip
     side = {i: s if x[i] > 0 else -s for i, s in size.items()}
 
@@ -179,26 +208,28 @@ def by_the_book(numbers, latents, level, channel, row, column):
 
     u = [
         max(0, rounded(sum(int(n["inner"][p, 0, k, i]) * size[i] + int(n["inner"][p, 1, k, i])
-            * side[i] for i in x) + int(n["inner_bias"][p, k, j]), 8))
+            * side[i] for i in x) + m * int(n["inner_bias"][p, k, j]), 8))
         for k in range(24)
     ]  # fmt: skip
     v = [
         max(0, rounded(sum(int(n["middle"][p, k, i]) * u[i] for i in range(24))
-            + int(n["middle_bias"][p, k]), 8))
+            + m * int(n["middle_bias"][p, k]), 8))
         for k in range(24)
     ]  # fmt: skip
-    mean = sum(int(n["mean"][p, i]) * x[i] for i in x) + int(n["mean_bias"][p, j])
+    mean = m * (sum(int(n["mean"][p, i]) * x[i] for i in x) + int(n["mean_bias"][p, j]))
     mean += sum(int(w) * one for w, one in zip(n["mean_outer"][p], v, strict=True))
-    scale = sum(int(n["scale"][p, i]) * size[i] for i in x) + int(n["scale_bias"][p, j])
-    scale += sum(int(w) * one for w, one in zip(n["scale_outer"][p], v, strict=True)) + 4 * 2**12
-    return rounded(mean, 8), min(max(rounded(scale, 9), 0), 127)
+    scale = sum(int(n["scale"][p, i]) * size[i] for i in x)
+    scale += sum(int(w) * one for w, one in zip(n["scale_outer"][p], v, strict=True))
+    scale += m * (int(n["scale_bias"][p, j]) + 4 * 2**12)
+    return rounded(mean, 8), min(max(rounded(scale, shift), 0), last)
 
 
-def test_expectations_are_those_of_the_specification():
+@pytest.mark.parametrize("law", LAWS)
+def test_expectations_are_those_of_the_specification(law):
     height, width = 21, 30
     latents = random_latents(height, width, 0, spread=3.0)
     numbers = _models.kept(2)
-    _, net = _models.decoders(numbers)
+    net = _models.entropy_of(numbers, LAWS[law])
     found = {}
 
     def note(values, means, scales, place):
@@ -217,7 +248,7 @@ def test_expectations_are_those_of_the_specification():
                 continue
             y, x = rng.integers(rows), rng.integers(columns)
             means, scales = found[level, channel][k]
-            expected = by_the_book(numbers, latents, level, channel, 2 * y + a, 2 * x + b)
+            expected = by_the_book(numbers, law, latents, level, channel, 2 * y + a, 2 * x + b)
             assert (means[y * columns + x], scales[y * columns + x]) == expected
 
 
@@ -302,7 +333,7 @@ def test_single_differences_are_mended_where_that_pays():
     ("body", "match"),
     [
         (b"", "ends early"),
-        (b"\x63", "networks 99"),
+        (b"\x3f", "networks 63"),
         (b"\x82" + b"\x40\x00", "steps of 2\\*\\*64"),
         (b"\x82" + b"\x01\xff", "scale 255"),
     ],

@@ -8,8 +8,9 @@ from small_fits import picture
 from test_entropy import random_latents
 
 from coordnet.codec import _analysis, _models, _resample, _synthesis, _training
-from coordnet.codec._laplace import bits
-from coordnet.codec._pyramid import CELL
+from coordnet.codec._entropy import walk
+from coordnet.codec._laplace import FINE, LEAST_OCTAVE, bits
+from coordnet.codec._pyramid import CELL, shapes
 from coordnet.codec._synthesis import MARGIN
 
 
@@ -30,7 +31,7 @@ def padded(latents, size, finest, beyond):
 def test_whole_numbers_paint_what_floats_do(size, model):
     finest = _models.FINEST[model]
     latents = random_latents(size[0], size[1], finest)
-    synthesis, _ = _models.decoders(_models.kept(model))
+    synthesis = _models.synthesis_of(_models.kept(model))
     found = _synthesis.painted(synthesis, latents, size)
     params = jax.tree.map(jnp.asarray, _models.floats(_models.kept(model)))
     grids = padded(latents, size, finest, "edge")
@@ -43,7 +44,7 @@ def test_whole_numbers_paint_what_floats_do(size, model):
 
 def test_strips_have_no_seams(monkeypatch):
     latents = random_latents(70, 90, 0)
-    synthesis, _ = _models.decoders(_models.kept(2))
+    synthesis = _models.synthesis_of(_models.kept(2))
     whole = _synthesis.painted(synthesis, latents, (70, 90))
     monkeypatch.setattr(_synthesis, "_PIXELS", 90 * 6)
     assert (_synthesis.painted(synthesis, latents, (70, 90)) == whole).all()
@@ -52,25 +53,23 @@ def test_strips_have_no_seams(monkeypatch):
 @pytest.mark.parametrize("model", [2, 5])
 def test_the_bits_that_a_fit_sees_are_those_of_the_file(model):
     size, finest = (130, 90), _models.FINEST[model]
-    latents = random_latents(size[0], size[1], finest, spread=1.0)
-    numbers = _models.kept(model)
+    numbers, rng, told = _models.kept(model), np.random.default_rng(0), []
+
+    def drawn(_, means, scales, __):
+        # latents such as the networks expect
+        spread = 2.0 ** (scales / FINE.octave + LEAST_OCTAVE)
+        found = np.rint(means / FINE.unit + rng.laplace(scale=spread)).astype(np.int64)
+        told.append(bits(FINE, found, means, scales).sum())
+        return found
+
+    latents = walk(_models.entropy_of(numbers, FINE), shapes(*size, finest), None, drawn)
     params = jax.tree.map(jnp.asarray, _models.floats(numbers))
     grids = padded(latents, size, finest, "zeros")
     there = [g != 0 for g in padded([np.ones_like(g[:1]) for g in latents], size, finest, "zeros")]
     there = [t[0, MARGIN:-MARGIN, MARGIN:-MARGIN] for t in there]
     seen = float(jax.jit(_training.bits)(params, grids, there).sum())
-    told = []
-
-    def count(values, means, scales, _):
-        told.append(bits(values, means, scales).sum())
-        return values
-
-    from coordnet.codec._entropy import walk
-
-    _, entropy = _models.decoders(numbers)
-    walk(entropy, [g.shape for g in latents], latents, count)
-    # means to sixteenths, scales to eighths of an octave, tails by halves
-    assert sum(told) == pytest.approx(seen, rel=0.03)
+    # means to 64ths of a latent, scales to 16ths of an octave, hidden units to 64ths
+    assert sum(told) == pytest.approx(seen, rel=0.003)
 
 
 def test_guesses_paint_the_picture():
@@ -90,7 +89,7 @@ def test_guesses_paint_the_picture():
 
 def source(size, model=2, seed=0):
     latents = random_latents(size[0], size[1], _models.FINEST[model], spread=0.7, seed=seed)
-    synthesis, _ = _models.decoders(_models.kept(model))
+    synthesis = _models.synthesis_of(_models.kept(model))
     samples = _synthesis.painted(synthesis, latents, size)
     return _resample.of_features(_synthesis.features(synthesis, latents, size), synthesis), samples
 
@@ -108,7 +107,7 @@ def test_at_native_size_the_function_is_the_picture(size, model, monkeypatch):
 def test_parts_make_the_whole(monkeypatch):
     size = (37, 50)
     latents = random_latents(*size, _models.FINEST[2], spread=0.7, seed=0)
-    synthesis, _ = _models.decoders(_models.kept(2))
+    synthesis = _models.synthesis_of(_models.kept(2))
     whole = _synthesis.painted(synthesis, latents, size)
     monkeypatch.setattr(_synthesis, "_PIXELS", 60)
     monkeypatch.setattr(_synthesis, "_WIDEST", 12)

@@ -11,7 +11,7 @@ from .._files import FormatError
 from . import _laplace
 from ._container import Reader
 from ._entropy import walk
-from ._models import FINEST, PRICES, decoders, kept
+from ._models import FINEST, PRICES, entropy_of, kept
 from ._pyramid import LEVELS, is_too_thin, shapes
 
 #: Tensors that a picture may have of its own, in the order of the file. Hidden layers of the
@@ -23,7 +23,7 @@ TUNED = (
     "scale_outer", "top_mean", "top_octave",
 )  # fmt: skip
 
-_CHANGED = 128  # added to the number of the networks
+_CHANGED, _FINE = 128, 64  # added to the number of the networks
 _UNCHANGED = 255  # in place of a tensor's step
 _MOST_LOG_STEP = 30
 
@@ -32,11 +32,15 @@ Deltas = dict[int, tuple[int, Int[np.ndarray, " n"]]]
 
 
 class Pyramid(NamedTuple):
-    """What a chunk holds: the number of networks that ship, differences from them, latents."""
+    """What a chunk holds: the number of networks that ship, differences from them, latents.
+
+    ``law`` says how finely latents are expected.
+    """
 
     model: int
     deltas: Deltas
     latents: list[Int[np.ndarray, "_ _ _"]]
+    law: _laplace.Law = _laplace.FINE
 
 
 def nothing(height: int, width: int) -> Pyramid:
@@ -162,7 +166,7 @@ def refined(
 
 def packed(found: Pyramid) -> bytes:
     """Return the bytes of a chunk."""
-    return coded(found.model, found.deltas, found.latents)[0]
+    return coded(found.model, found.deltas, found.latents, law=found.law)[0]
 
 
 def coded(
@@ -170,6 +174,8 @@ def coded(
     deltas: Deltas,
     latents: Sequence[Shaped[np.ndarray, "_ _ _"]],
     worth: Sequence[Sequence[float]] | None = None,
+    *,
+    law: _laplace.Law = _laplace.FINE,
 ) -> tuple[bytes, list[Int[np.ndarray, "_ _ _"]]]:
     """Return the bytes of a chunk of latents, and whole numbers that they became.
 
@@ -183,15 +189,18 @@ def coded(
         latents: Whole or as they were learnt, the finest first.
         worth: Bits that a squared error of 1 is worth, by grid and channel; without them each
             becomes the nearest.
+        law: How finely they are expected.
     """
     head, coder = _begun(model, deltas)
-    _, entropy = decoders(changed(kept(model), deltas))
+    if law == _laplace.FINE:
+        head = bytes([head[0] + _FINE]) + head[1:]
+    entropy = entropy_of(changed(kept(model), deltas), law)
 
     def code(values: Any, means: Any, scales: Any, place: tuple[int, int]) -> Any:
         whole = np.rint(values).astype(np.int64)
         if worth is not None:
-            whole = _worth_bits(values, whole, means, scales, worth[place[0]][place[1]])
-        _laplace.encode(coder, whole, means, scales)
+            whole = _worth_bits(law, values, whole, means, scales, worth[place[0]][place[1]])
+        _laplace.encode(law, coder, whole, means, scales)
         return whole
 
     found = walk(entropy, [grid.shape for grid in latents], latents, code)
@@ -199,6 +208,7 @@ def coded(
 
 
 def _worth_bits(
+    law: _laplace.Law,
     values: Float[np.ndarray, " n"],
     nearest: Int[np.ndarray, " n"],
     means: Int[np.ndarray, " n"],
@@ -206,10 +216,10 @@ def _worth_bits(
     worth: float,
 ) -> Int[np.ndarray, " n"]:
     """Return of three whole numbers the one that is cheapest, its error counted."""
-    expected = (means + _laplace.MEAN_UNIT // 2) // _laplace.MEAN_UNIT
+    expected = law.whole(means)
     best, least = nearest, np.full(len(nearest), np.inf)
     for one in (nearest, nearest + np.sign(expected - nearest), expected):
-        cost = worth * np.square(values - one) + _laplace.bits(one, means, scales)
+        cost = worth * np.square(values - one) + _laplace.bits(law, one, means, scales)
         best, least = np.where(cost < least, one, best), np.minimum(cost, least)
     return best
 
@@ -229,15 +239,14 @@ def _begun(model: int, deltas: Deltas) -> tuple[bytes, Any]:
     head, coder = bytearray([model]), _laplace.RangeEncoder()
     if deltas:
         head[0] += _CHANGED
-        for place, (_, _, value) in enumerate(tensors(kept(model))):
+        for place in range(len(tensors(kept(model)))):
             if place not in deltas:
                 head.append(_UNCHANGED)
                 continue
             log_step, steps = deltas[place]
             scale = _laplace.scale_of(steps)
             head += bytes([log_step, scale])
-            zeros = np.zeros(value.size, np.int64)
-            _laplace.encode(coder, steps, zeros, np.full(value.size, scale))
+            _laplace.encode_about_zero(coder, steps, scale)
     return bytes(head), coder
 
 
@@ -254,7 +263,8 @@ def unpacked(body: bytes, height: int, width: int) -> Pyramid:
         raise FormatError(msg)
     reader = Reader(body, "pyramid of the .cnet file")
     first = reader.byte()
-    model = first % _CHANGED
+    model = first % _FINE
+    law = _laplace.FINE if first & _FINE else _laplace.COARSE
     numbers = kept(model)
     heads = []
     if first >= _CHANGED:
@@ -263,25 +273,25 @@ def unpacked(body: bytes, height: int, width: int) -> Pyramid:
             if log_step == _UNCHANGED:
                 continue
             scale = reader.byte()
-            if log_step > _MOST_LOG_STEP or scale >= _laplace.SCALES:
+            if log_step > _MOST_LOG_STEP or scale >= _laplace.COARSE.scales:
                 msg = f"the .cnet file changes weights by steps of 2**{log_step}, scale {scale}"
                 raise FormatError(msg)
             heads.append((place, log_step, scale, value.size))
     coder = _laplace.decoder_of(reader.take(reader.left))
     try:
         deltas = {
-            place: (log_step, _laplace.decode(coder, np.zeros(n, np.int64), np.full(n, scale)))
+            place: (log_step, _laplace.decode_about_zero(coder, n, scale))
             for place, log_step, scale, n in heads
         }
-        _, entropy = decoders(changed(numbers, deltas))
+        entropy = entropy_of(changed(numbers, deltas), law)
         finest = LEVELS - len(numbers["own"])
         latents = walk(
             entropy,
             shapes(height, width, finest),
             None,
-            lambda _, means, scales, __: _laplace.decode(coder, means, scales),
+            lambda _, means, scales, __: _laplace.decode(law, coder, means, scales),
         )
     except (ValueError, AssertionError) as error:  # constriction's, of data that none wrote
         msg = f"the .cnet file is damaged: its latents cannot be decoded ({error})"
         raise FormatError(msg) from error
-    return Pyramid(model, deltas, latents)
+    return Pyramid(model, deltas, latents, law)

@@ -17,7 +17,7 @@ from ._chunk import changed, unpacked
 from ._container import Chunk, Header, unpack
 from ._mlp import Painter, painter
 from ._mlp import unpacked as unpacked_mlp
-from ._models import decoders, kept
+from ._models import kept, synthesis_of
 from ._resample import Lattice, drawn, of_features, of_samples
 from ._synthesis import Synthesis, features, grey, painted
 
@@ -189,7 +189,7 @@ def _plane(chunk: Chunk, header: Header) -> Plane:
         paints = painter(unpacked_mlp(chunk.body, header.channels + header.alpha, height * width))
         return Plane(paints.painted((height, width)), painter=paints)
     pyramid = unpacked(chunk.body, height, width)
-    synthesis, _ = decoders(changed(kept(pyramid.model), pyramid.deltas))
+    synthesis = synthesis_of(changed(kept(pyramid.model), pyramid.deltas))
     samples = painted(synthesis, pyramid.latents, (height, width))
     if chunk.kind == "A" or header.channels == 1:
         samples = grey(samples)

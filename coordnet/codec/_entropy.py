@@ -9,6 +9,7 @@ whole numbers that float64 holds exactly, and so are its sums: products by BLAS 
 any order, on any machine.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import NamedTuple
@@ -17,7 +18,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from .._files import FormatError
-from ._laplace import LIMIT, MEAN_UNIT, SCALE_UNIT, SCALES
+from ._laplace import LIMIT, Law
 from ._pyramid import CHANNELS, EXACT
 
 #: The places in a cell, (row, column), in the order of the passes.
@@ -26,10 +27,10 @@ PHASES = ((0, 0), (1, 1), (0, 1), (1, 0))
 PLANES = 4
 #: Inputs that every pass sees: one of the grid two levels above, four of each channel before.
 ALWAYS = 1 + len(PHASES) * (max(CHANNELS) - 1)
-#: Units of the weights, and of magnitudes and hidden units: so many to log2(1 + |x|) = 1.
+#: Units of the weights. Magnitudes and hidden units have those of means: log2(1 + |x|) = 1 is one.
 WEIGHT_UNIT = 2**8
-MAGNITUDE_UNIT = 16
 
+_NUMBERS = range(2 * LIMIT)
 _CELLS = 2**15  # at once: some 10 MB of inputs
 
 
@@ -63,6 +64,7 @@ class EntropyNet(NamedTuple):
     scale_outer: Float[np.ndarray, "4 u"]
     top_mean: Int[np.ndarray, " c"]
     top_scale: Int[np.ndarray, " c"]
+    law: Law
 
 
 #: Called with nodes (None where they are not known), their means and their scales, and with the
@@ -75,7 +77,7 @@ Coder = Callable[
 
 def check_sums(net: EntropyNet) -> None:
     """Raise FormatError where a sum might not be exact in float64: no encoder writes such."""
-    most = magnitudes()[-1]
+    most = magnitudes(net.law.unit)[-1]
     inner = most * np.abs(net.inner).sum((1, 3))[..., None] + np.abs(net.inner_bias)
     hidden = inner.max(-1) / WEIGHT_UNIT + 1
     middle = np.einsum("puv,pv->pu", np.abs(net.middle), hidden) + np.abs(net.middle_bias)
@@ -90,22 +92,17 @@ def check_sums(net: EntropyNet) -> None:
 
 
 @cache
-def magnitudes() -> Float[np.ndarray, " n"]:
-    """Return 16 log2(1 + x), rounded, for every whole x that is written.
+def magnitudes(unit: int) -> Float[np.ndarray, " n"]:
+    """Return log2(1 + x) in so many units, rounded, for every whole x that is written.
 
-    >>> magnitudes()[[0, 1, 3, 1023]].tolist()
+    >>> magnitudes(16)[[0, 1, 3, 1023]].tolist()
     [0.0, 16.0, 32.0, 160.0]
     """
-    # k is the rounded value from the least n = 1 + x on with n**32 >= 2**(2 k - 1)
-    steps, k = [], 1
-    while not steps or steps[-1] <= LIMIT + 1:
-        low, high = 1, 2 * LIMIT
-        while low < high:
-            middle = (low + high) // 2
-            low, high = (low, middle) if middle**32 >= 2 ** (2 * k - 1) else (middle + 1, high)
-        steps.append(low)
-        k += 1
-    return np.searchsorted(steps, np.arange(1, LIMIT + 2), side="right").astype(np.float64)
+    # n = 1 + x is k, rounded, from the least n**(2 unit) on that has 2 k bits
+    most = unit * LIMIT.bit_length()
+    steps = [bisect_left(_NUMBERS, 2 * k, key=lambda n: (n ** (2 * unit)).bit_length())
+             for k in range(1, most + 1)]  # fmt: skip
+    return np.searchsorted(steps, _NUMBERS[1 : LIMIT + 2], side="right").astype(np.float64)
 
 
 def walk(
@@ -204,10 +201,10 @@ def _inputs(
 def _expected(
     net: EntropyNet, inputs: dict[int, Float[np.ndarray, " n"]], phase: int, column: int
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
-    """Return means in sixteenths and scales in eighths of an octave."""
+    """Return means and scales, in the units of the network's law."""
     which = list(inputs)
     values = np.stack(list(inputs.values()))
-    sizes = magnitudes()[np.abs(values).astype(np.int64)]
+    sizes = magnitudes(net.law.unit)[np.abs(values).astype(np.int64)]
     inner = net.inner[phase][..., which]
     hidden = inner[0] @ sizes + inner[1] @ (np.sign(values) * sizes)
     hidden = _activated(hidden + net.inner_bias[phase, :, column, None])
@@ -215,13 +212,13 @@ def _expected(
     mean = net.mean[phase, which] @ values + net.mean_outer[phase] @ hidden
     mean = np.floor((mean + net.mean_bias[phase, column]) / WEIGHT_UNIT + 0.5)
     scale = net.scale[phase, which] @ sizes + net.scale_outer[phase] @ hidden
-    # weights times magnitudes: to eighths of an octave
-    unit = WEIGHT_UNIT * MAGNITUDE_UNIT / SCALE_UNIT
+    # weights times magnitudes: to parts of an octave
+    unit = WEIGHT_UNIT * net.law.unit / net.law.octave
     scale = np.floor((scale + net.scale_bias[phase, column]) / unit + 0.5)
-    most = LIMIT * MEAN_UNIT
+    most = LIMIT * net.law.unit
     return (
         np.clip(mean, -most, most).astype(np.int64),
-        np.clip(scale, 0, SCALES - 1).astype(np.int64),
+        np.clip(scale, 0, net.law.scales - 1).astype(np.int64),
     )
 
 

@@ -35,7 +35,6 @@ _ANSWER = 10  # passes that latents need to answer to a price
 _LOOKS = 24  # windows that a look takes in at most
 _MOST_TO_GO = 0.45  # of the bits of latents, however few passes there are
 _PUSH = 3.0  # times what is missing a change of price may be, for what the last passes answer
-_CODED = 1.007  # bytes of a file for every byte of an estimate: means and scales are rounded
 _KNOWN = 0.5  # of the steps: from then on, what the networks' differences take is measured
 _LONG = 1000  # passes: a fit that has so many is paced otherwise (docs/architecture.md)
 _LONG_RATE = 0.12  # of latents at first, in its passes
@@ -110,7 +109,7 @@ def fit(
 def _even(height: int, width: int) -> UInt8[np.ndarray, "h w 3"]:
     """Return what a pyramid of nothing paints."""
     found = _chunk.nothing(height, width)
-    synthesis, _ = _models.decoders(_models.kept(found.model))
+    synthesis = _models.synthesis_of(_models.kept(found.model))
     return painted(synthesis, found.latents, (height, width))
 
 
@@ -182,7 +181,7 @@ def _look(parts: list[Part], rng: np.random.Generator, to_go: float) -> tuple[fl
         error, bits = cost(part.state.params, part.grids, some)
         pixels = part.samples[..., 0].size
         nodes = sum(math.prod(s) for s in shapes(*part.grids.size, part.grids.finest)) / pixels
-        bpp = _CODED * bits.sum()
+        bpp = bits.sum()
         size += (bpp - min(to_go * nodes, _MOST_TO_GO * bpp)) * pixels / 8 + part.nets_bytes
         errors += error * part.channels * pixels
     return size, psnr_from(errors / sum(p.channels * p.samples[..., 0].size for p in parts))

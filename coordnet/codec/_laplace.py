@@ -1,85 +1,129 @@
 """Whole numbers as a Laplace distribution expects them, coded from tables of integers.
 
 Encoder and decoder must agree on every probability to the last bit, on any machine. So means
-and deviations are whole numbers (sixteenths, and eighths of an octave), the tables come from
-decimal arithmetic, which is the same everywhere, and nothing here depends on a libm.
+and deviations are whole numbers, the tables come from whole numbers too, and nothing here depends
+on a libm.
 """
 
+from collections.abc import Iterator
 from decimal import Context, Decimal, localcontext
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import constriction
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 _stream = constriction.stream  # type: ignore[attr-defined]  # which declares no types
 RangeEncoder, RangeDecoder = _stream.queue.RangeEncoder, _stream.queue.RangeDecoder
 
-#: Units of a mean: so many to one step of the symbols.
-MEAN_UNIT = 16
-#: Units of a scale: so many to an octave; index 0 is a deviation parameter of 2**-4.
-SCALE_UNIT = 8
-#: Scale indices: 0 to 127, up to 2**12 steps.
-SCALES = 128
 #: Symbols lie between -LIMIT and LIMIT.
 LIMIT = 2**15
-#: Scale index 0 is 2**LEAST_OCTAVE.
-LEAST_OCTAVE = -4
+#: Scale index 0 is a deviation parameter of 2**LEAST_OCTAVE, the last nearly 2**12.
+LEAST_OCTAVE, _OCTAVES = -4, 16
 
-_COLUMNS = 16  # of a table: -8 to 7 about the mean, the outer two with all beyond
-_HALF = _COLUMNS // 2
-# Beyond this index bins are doubled, and doubled again an octave later: the table's sixteen
-# columns then always reach four deviations or more, and low bits, nearly uniform, go apart.
-_UNSHIFTED = SCALE_UNIT * -LEAST_OCTAVE + SCALE_UNIT // 2
-_TOTAL = 2**22
+_TOTAL = 2**22  # of the weights of a row, nearly
+_ONE = 2**62  # a probability of 1, of the masses that weights are made of
+
+
+class Law(NamedTuple):
+    """How finely means and scales are told, and how many columns tables have.
+
+    ``unit``: of means, so many to one step of the symbols. ``octave``: scales, so many to one.
+    ``widths``: scales from which on a table has so many columns, half of them below the mean; the
+    outer two hold all beyond too. ``widest``: the scale from which on bins are doubled, and
+    doubled again an octave later: low bits, then nearly uniform, go apart.
+    """
+
+    unit: int
+    octave: int
+    widths: tuple[tuple[int, int], ...]
+    widest: int
+
+    @property
+    def scales(self) -> int:
+        """How many scales there are."""
+        return _OCTAVES * self.octave
+
+    def whole(self, means: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+        """Return the nearest symbols."""
+        return (means + self.unit // 2) // self.unit
+
+
+#: Of the first files, and of weights still; of latents since, in files smaller by 0.6 to 0.8 %.
+COARSE = Law(unit=16, octave=8, widths=((0, 16),), widest=36)
+FINE = Law(unit=64, octave=16, widths=((0, 8), (40, 16), (64, 64)), widest=96)
 
 
 @cache
-def _tables() -> Float[np.ndarray, "scales means columns"]:
-    """Return weights of the columns, whole numbers, by scale index and sixteenths of the mean."""
-    half = Decimal(1) / 2
-    tables = np.empty((_UNSHIFTED, MEAN_UNIT, _COLUMNS))
-    with localcontext(Context(prec=30)):  # a caller's own may be anything
-        for i in range(_UNSHIFTED):
-            scale = Decimal(2) ** (Decimal(i) / SCALE_UNIT + LEAST_OCTAVE)
-            unit = (-1 / (MEAN_UNIT * scale)).exp()
-            # the mass beyond a distance of n sixteenths on one side
-            beyond = [half]
-            for _ in range((_HALF + 1) * MEAN_UNIT):
-                beyond.append(beyond[-1] * unit)
-            for j in range(MEAN_UNIT):
-                # the edges between the bins, in sixteenths from the mean
-                edges = [(q - _HALF) * MEAN_UNIT - j for q in range(1, _COLUMNS)]
-                below = [beyond[-e] if e < 0 else 1 - beyond[e] for e in edges]
-                masses = zip([0, *below], [*below, 1], strict=True)
-                tables[i, j] = [int((high - low) * _TOTAL) + 1 for low, high in masses]
-    tables.flags.writeable = False
+def _tables(law: Law) -> list[Float[np.ndarray, "scales means columns"]]:
+    """Return weights of the columns, whole numbers, by scale and fraction of the mean: by width."""
+    ends = [first for first, _ in law.widths[1:]] + [law.widest]
+    tables = []
+    for (first, columns), end in zip(law.widths, ends, strict=True):
+        half, found = columns // 2, []
+        # edges between the bins: how far from the mean, in its units
+        mean = np.arange(law.unit)[:, None] + half * law.unit
+        edges = np.arange(1, columns) * law.unit - mean
+        for scale in range(first, end):
+            beyond = _beyond(law, scale, (half + 1) * law.unit)[np.abs(edges)]
+            below = np.where(edges < 0, beyond, _ONE - beyond)
+            found.append(np.diff(below, prepend=0, append=_ONE, axis=1))
+        tables.append((np.array(found) // (_ONE // _TOTAL) + 1).astype(np.float64))
+        tables[-1].flags.writeable = False
     return tables
 
 
+def _beyond(law: Law, scale: int, count: int) -> Int[np.ndarray, " n"]:
+    """Return the mass that lies beyond 0, 1, 2... units of a mean, on one side."""
+    one = 2**96  # whole numbers of this many parts: the last digits of a sum do not matter
+    with localcontext(Context(prec=30)):  # a caller's own may be anything
+        parameter = Decimal(2) ** (Decimal(scale) / law.octave + LEAST_OCTAVE)
+        falls = int((-1 / (law.unit * parameter)).exp() * one)
+    masses = [one // 2]
+    for _ in range(count):
+        masses.append(masses[-1] * falls // one)
+    return np.array([mass // (one // _ONE) for mass in masses])
+
+
 @cache
-def _costs() -> Float[np.ndarray, "scales means columns"]:
-    """Return the bits of the columns."""
-    tables = _tables()
-    return np.log2(tables.sum(-1, keepdims=True) / tables)
+def _costs(law: Law) -> list[Float[np.ndarray, "scales means columns"]]:
+    """Return the bits of the columns, by width."""
+    return [np.log2(table.sum(-1, keepdims=True) / table) for table in _tables(law)]
 
 
-def _split(
-    means: Int[np.ndarray, " n"], scales: Int[np.ndarray, " n"]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return nearest whole means, low bits to send apart, and the rows of the tables."""
-    nearest = (means + MEAN_UNIT // 2) // MEAN_UNIT
-    shift = np.maximum((scales - _UNSHIFTED) // SCALE_UNIT + 1, 0)
-    fraction = means - nearest * MEAN_UNIT  # -8 to 7
+class _Split(NamedTuple):
+    """Numbers of a run: nearest whole means, low bits to send apart, and rows of tables."""
+
+    nearest: Int[np.ndarray, " n"]
+    shift: Int[np.ndarray, " n"]
+    half: Int[np.ndarray, " n"]  # of the columns of their tables
+    row: Int[np.ndarray, " n"]
+    fraction: Int[np.ndarray, " n"]
+
+    def by_width(self, law: Law) -> Iterator[tuple[int, Bool[np.ndarray, " n"], Any]]:
+        """Yield which tables there are, which of the numbers are theirs, and in which rows."""
+        for k, (first, columns) in enumerate(law.widths):
+            mask = self.half == columns // 2
+            if mask.any():
+                yield k, mask, (self.row[mask] - first, self.fraction[mask])
+
+
+def _split(law: Law, means: Int[np.ndarray, " n"], scales: Int[np.ndarray, " n"]) -> _Split:
+    nearest = law.whole(means)
+    shift = np.maximum((scales - law.widest) // law.octave + 1, 0)
+    row = scales - shift * law.octave
+    first, columns = np.array(law.widths).T
+    half = columns[np.searchsorted(first, row, side="right") - 1] // 2
+    fraction = means - nearest * law.unit
     # of bins of 2**shift steps from the nearest whole mean up, the centre of bin 0 is half a bin
     # less half a step above it
     fraction = np.where(
         shift == 0,
         fraction,
-        ((2 * fraction + MEAN_UNIT) >> (shift + 1)) - MEAN_UNIT // 2,
+        ((2 * fraction + law.unit) >> (shift + 1)) - law.unit // 2,
     )
-    return nearest, shift, scales - shift * SCALE_UNIT, fraction + MEAN_UNIT // 2
+    return _Split(nearest, shift, half, row, fraction + law.unit // 2)
 
 
 _CATEGORICAL = _stream.model.Categorical(perfect=False)
@@ -101,6 +145,7 @@ def _uniform(coder, values, sizes):
 
 
 def encode(
+    law: Law,
     coder: Any,
     symbols: Int[np.ndarray, " n"],
     means: Int[np.ndarray, " n"],
@@ -109,10 +154,10 @@ def encode(
     """Append symbols to a stream; those beyond ``LIMIT`` are a ValueError.
 
     >>> coder = RangeEncoder()
-    >>> means, scales = np.array([40, 0, -8]), np.array([30, 5, 127])
-    >>> encode(coder, np.array([3, -700, 0]), means, scales)
+    >>> means, scales = np.array([160, 0, -32]), np.array([60, 10, 255])
+    >>> encode(FINE, coder, np.array([3, -700, 0]), means, scales)
     >>> words = coder.get_compressed()
-    >>> decode(RangeDecoder(words), means, scales)
+    >>> decode(FINE, RangeDecoder(words), means, scales)
     array([   3, -700,    0])
     """
     if not len(symbols):
@@ -120,13 +165,15 @@ def encode(
     if np.abs(symbols).max() > LIMIT:
         msg = f"a symbol lies beyond {LIMIT:,}, the largest that is written"
         raise ValueError(msg)
-    nearest, shift, row, column = _split(means, scales)
-    off = symbols - nearest
-    bins = off >> shift
-    inner = np.clip(bins, -_HALF, _HALF - 1)
-    coder.encode((inner + _HALF).astype(np.int32), _CATEGORICAL, _tables()[row, column])
-    _uniform(coder, off & ((1 << shift) - 1), 1 << shift)
-    far = (inner == -_HALF) | (inner == _HALF - 1)
+    split = _split(law, means, scales)
+    off = symbols - split.nearest
+    bins = off >> split.shift
+    inner = np.clip(bins, -split.half, split.half - 1)
+    columns = (inner + split.half).astype(np.int32)
+    for k, mask, rows in split.by_width(law):
+        coder.encode(columns[mask], _CATEGORICAL, _tables(law)[k][rows])
+    _uniform(coder, off & ((1 << split.shift) - 1), 1 << split.shift)
+    far = (inner == -split.half) | (inner == split.half - 1)
     if far.any():
         beyond = np.abs(bins - inner)[far] + 1
         digits = np.frexp(beyond.astype(np.float64))[1] - 1
@@ -135,6 +182,7 @@ def encode(
 
 
 def decode(
+    law: Law,
     coder: Any,
     means: Int[np.ndarray, " n"],
     scales: Int[np.ndarray, " n"],
@@ -146,10 +194,12 @@ def decode(
     """
     if not len(means):
         return np.zeros(0, np.int64)
-    nearest, shift, row, column = _split(means, scales)
-    bins = coder.decode(_CATEGORICAL, _tables()[row, column]).astype(np.int64) - _HALF
-    low = _uniform(coder, None, 1 << shift)
-    far = (bins == -_HALF) | (bins == _HALF - 1)
+    split = _split(law, means, scales)
+    bins = -split.half
+    for k, mask, rows in split.by_width(law):
+        bins[mask] += coder.decode(_CATEGORICAL, _tables(law)[k][rows])
+    low = _uniform(coder, None, 1 << split.shift)
+    far = (bins == -split.half) | (bins == split.half - 1)
     if far.any():
         digits = _uniform(coder, None, np.full(int(far.sum()), 32))
         if digits.max() > 17:
@@ -157,7 +207,7 @@ def decode(
             raise ValueError(msg)
         beyond = _uniform(coder, None, 1 << digits) + (1 << digits) - 1
         bins[far] += np.where(bins[far] < 0, -beyond, beyond)
-    symbols = nearest + (bins << shift) + low
+    symbols = split.nearest + (bins << split.shift) + low
     if np.abs(symbols).max() > LIMIT:
         msg = "a symbol is larger than any that is written"
         raise ValueError(msg)
@@ -165,30 +215,37 @@ def decode(
 
 
 def bits(
-    symbols: Int[np.ndarray, " n"], means: Int[np.ndarray, " n"], scales: Int[np.ndarray, " n"]
+    law: Law,
+    symbols: Int[np.ndarray, " n"],
+    means: Int[np.ndarray, " n"],
+    scales: Int[np.ndarray, " n"],
 ) -> Float[np.ndarray, " n"]:
     """Return what each symbol costs, in bits, to a few thousandths.
 
-    >>> float(bits(np.array([0]), np.array([0]), np.array([0]))[0].round(4))
+    >>> float(bits(FINE, np.array([0]), np.array([0]), np.array([0]))[0].round(4))
     0.0005
     """
-    nearest, shift, row, column = _split(means, scales)
-    off = symbols - nearest
-    bins = off >> shift
-    inner = np.clip(bins, -_HALF, _HALF - 1)
-    cost = _costs()[row, column, inner + _HALF]
-    far = (inner == -_HALF) | (inner == _HALF - 1)
+    split = _split(law, means, scales)
+    off = symbols - split.nearest
+    bins = off >> split.shift
+    inner = np.clip(bins, -split.half, split.half - 1)
+    far = (inner == -split.half) | (inner == split.half - 1)
     digits = np.frexp((np.abs(bins - inner) + 1).astype(np.float64))[1] - 1
-    return cost + shift + np.where(far, 5 + digits, 0)
+    cost = split.shift + np.where(far, 5.0 + digits, 0.0)
+    columns = inner + split.half
+    for k, mask, rows in split.by_width(law):
+        cost[mask] += _costs(law)[k][(*rows, columns[mask])]
+    return cost
 
 
+# --- numbers about 0, of which one scale is known: weights, and how they differ ----------------
 def scale_of(steps: Int[np.ndarray, " n"]) -> int:
     """Return the scale index, of the even ones, that codes numbers about 0 in the fewest bits."""
     values, counts = np.unique(steps, return_counts=True)
     means = np.zeros(values.size, np.int64)
     costs = [
-        float(counts @ bits(values, means, np.full(values.size, scale)))
-        for scale in range(0, SCALES, 2)
+        float(counts @ bits(COARSE, values, means, np.full(values.size, scale)))
+        for scale in range(0, COARSE.scales, 2)
     ]
     return 2 * int(np.argmin(costs))
 
@@ -199,7 +256,18 @@ def bits_about_zero(steps: Int[np.ndarray, " n"]) -> float:
     >>> round(bits_about_zero(np.array([0, 1, -1, 0])))
     7
     """
-    return float(bits(steps, np.zeros_like(steps), np.full(steps.size, scale_of(steps))).sum())
+    zeros, scales = np.zeros_like(steps), np.full(steps.size, scale_of(steps))
+    return float(bits(COARSE, steps, zeros, scales).sum())
+
+
+def encode_about_zero(coder: Any, steps: Int[np.ndarray, " n"], scale: int) -> None:
+    """Append numbers about 0 to a stream."""
+    encode(COARSE, coder, steps, np.zeros(steps.size, np.int64), np.full(steps.size, scale))
+
+
+def decode_about_zero(coder: Any, count: int, scale: int) -> Int[np.ndarray, " n"]:
+    """Take numbers about 0 from a stream; see :func:`decode`."""
+    return decode(COARSE, coder, np.zeros(count, np.int64), np.full(count, scale))
 
 
 def words_of(coder: Any) -> bytes:

@@ -101,7 +101,7 @@ def packed(found: Plain) -> bytes:
         flat = steps.ravel()
         scale = _laplace.scale_of(flat)
         head += bytes([index, scale])
-        _laplace.encode(coder, flat, np.zeros(flat.size, np.int64), np.full(flat.size, scale))
+        _laplace.encode_about_zero(coder, flat, scale)
     return bytes(head) + _laplace.words_of(coder)
 
 
@@ -135,15 +135,14 @@ def unpacked(body: bytes, channels: int, pixels: int) -> Plain:
         )
         raise FormatError(msg)
     heads = [(reader.byte(), reader.byte()) for _ in shapes]
-    if any(scale >= _laplace.SCALES for _, scale in heads):
+    if any(scale >= _laplace.COARSE.scales for _, scale in heads):
         msg = "the .cnet file has weights of a scale that is not known"
         raise FormatError(msg)
     coder = _laplace.decoder_of(reader.take(reader.left))
     tensors = []
     try:
         for (index, scale), shape in zip(heads, shapes, strict=True):
-            n = math.prod(shape)
-            flat = _laplace.decode(coder, np.zeros(n, np.int64), np.full(n, scale))
+            flat = _laplace.decode_about_zero(coder, math.prod(shape), scale)
             tensors.append((index, flat.reshape(shape)))
     except (ValueError, AssertionError) as error:  # constriction's, of data that none wrote
         msg = f"the .cnet file is damaged: its weights cannot be decoded ({error})"

@@ -8,25 +8,24 @@ from typing import Any
 import numpy as np
 
 from .._files import FormatError
-from ._entropy import MAGNITUDE_UNIT, PHASES, WEIGHT_UNIT, EntropyNet, seen
-from ._laplace import LEAST_OCTAVE, LIMIT, MEAN_UNIT, SCALE_UNIT, SCALES
+from ._entropy import PHASES, WEIGHT_UNIT, EntropyNet, seen
+from ._laplace import COARSE, LEAST_OCTAVE, LIMIT, Law
 from ._pyramid import CHANNELS, LEVELS
 from ._synthesis import UNIT, Synthesis
 
 #: Of the entropy network.
 INPUTS = seen(len(PHASES) - 1)
 
-_SUM = WEIGHT_UNIT * MAGNITUDE_UNIT  # of products of weights and magnitudes
+_SUM = WEIGHT_UNIT * COARSE.unit  # of products of weights and magnitudes, or latents
 
 #: How many whole numbers make 1, for each weight of a decoder.
 UNITS_OF: dict[str, float] = {
     "own": UNIT**2, "passed": UNIT, "taps": UNIT, "hidden": UNIT, "hidden_bias": UNIT**2,
     "output": UNIT, "output_bias": UNIT**2, "past": UNIT, "around": UNIT, "around_bias": UNIT**2,
     "inner": WEIGHT_UNIT, "inner_bias": _SUM, "middle": WEIGHT_UNIT, "middle_bias": _SUM,
-    "mean": MEAN_UNIT * WEIGHT_UNIT, "mean_bias": MEAN_UNIT * WEIGHT_UNIT,
-    "mean_outer": MEAN_UNIT * WEIGHT_UNIT / MAGNITUDE_UNIT,
+    "mean": _SUM, "mean_bias": _SUM, "mean_outer": WEIGHT_UNIT,
     "scale": WEIGHT_UNIT, "scale_bias": _SUM, "scale_outer": WEIGHT_UNIT,
-    "top_mean": MEAN_UNIT, "top_octave": SCALE_UNIT,
+    "top_mean": COARSE.unit, "top_octave": COARSE.octave,
 }  # fmt: skip
 
 
@@ -155,16 +154,25 @@ def floats(numbers: dict[str, Any]) -> dict[str, Any]:
     return {name: one(name, value) for name, value in numbers.items()}
 
 
-def decoders(numbers: dict[str, Any]) -> tuple[Synthesis, EntropyNet]:
-    """Return the networks of a decoder."""
-    n = numbers
-    synthesis = Synthesis(**{name: n[name] for name in Synthesis._fields})
-    least, most = -LEAST_OCTAVE, LIMIT * MEAN_UNIT
-    kept_as_is = {name: n[name] for name in EntropyNet._fields if name in n}
-    entropy = EntropyNet(**kept_as_is | {
-        "scale_bias": n["scale_bias"] + least * UNITS_OF["scale_bias"],
-        # a file may say anything
-        "top_mean": np.clip(n["top_mean"], -most, most).astype(np.int64),
-        "top_scale": np.clip(n["top_octave"] + least * SCALE_UNIT, 0, SCALES - 1).astype(np.int64),
+def synthesis_of(numbers: dict[str, Any]) -> Synthesis:
+    """Return the network of a decoder that paints."""
+    return Synthesis(**{name: numbers[name] for name in Synthesis._fields})
+
+
+def entropy_of(numbers: dict[str, Any], law: Law) -> EntropyNet:
+    """Return the network of a decoder that says what is expected."""
+    n, finer = numbers, law.unit // COARSE.unit
+    least = -LEAST_OCTAVE
+    own = {name: n[name] for name in EntropyNet._fields if name in n}
+    # products with magnitudes and hidden units are finer as these are, all else of a sum must be
+    for name in ("inner_bias", "middle_bias", "mean", "mean_bias"):
+        own[name] = finer * n[name]
+    # a file may say anything
+    most = LIMIT * law.unit
+    top_scale = (n["top_octave"] + least * COARSE.octave) * (law.octave // COARSE.octave)
+    return EntropyNet(**own | {
+        "scale_bias": finer * (n["scale_bias"] + least * UNITS_OF["scale_bias"]),
+        "top_mean": np.clip(finer * n["top_mean"], -most, most).astype(np.int64),
+        "top_scale": np.clip(top_scale, 0, law.scales - 1).astype(np.int64),
+        "law": law,
     })  # fmt: skip
-    return synthesis, entropy

@@ -8,7 +8,7 @@ from ._chunk import changed, tensors, unpacked
 from ._container import Chunk, Header, unpack
 from ._decompress import sorted_chunks
 from ._entropy import walk
-from ._models import decoders, kept
+from ._models import entropy_of, kept
 from ._pyramid import LEVELS
 
 _KEPT = {"L": "samples, exactly", "K": "alpha, exactly", "i": "colour profile", "x": "EXIF"}
@@ -68,10 +68,12 @@ def _of_pyramid(chunk: Chunk, header: Header) -> list[tuple[str, float]]:
     costs = dict.fromkeys(reversed(range(finest, LEVELS)), 0.0)
 
     def count(values: Any, means: Any, scales: Any, place: tuple[int, int]) -> Any:
-        costs[place[0] + finest] += float(_laplace.bits(values, means, scales).sum()) / 8
+        costs[place[0] + finest] += (
+            float(_laplace.bits(pyramid.law, values, means, scales).sum()) / 8
+        )
         return values
 
-    _, entropy = decoders(changed(numbers, pyramid.deltas))
+    entropy = entropy_of(changed(numbers, pyramid.deltas), pyramid.law)
     walk(entropy, [grid.shape for grid in pyramid.latents], pyramid.latents, count)
     found = [("tensor heads", float(heads)), *((n, v) for n, v in sums.items() if v)]
     for level, cost in costs.items():

@@ -67,7 +67,7 @@ class Part:
 
     def painter(self) -> Callable[[list[Int[np.ndarray, "_ _ _"]]], UInt8[np.ndarray, "h w 3"]]:
         """Return what makes of latents what a decoder will: without the grids of the fit."""
-        synthesis, _ = _models.decoders(_chunk.changed(self.numbers, self.deltas))
+        synthesis = _models.synthesis_of(_chunk.changed(self.numbers, self.deltas))
         return partial(painted, synthesis, size=self.grids.size)
 
     def weigh(self) -> None:
