@@ -199,11 +199,13 @@ def test_a_picture_becomes_plain_weights(channels, monkeypatch):
 
 def test_a_fit_that_breaks_goes_back(monkeypatch):
     """A rate at which it breaks at first: what comes of it is a picture still."""
+    monkeypatch.setitem(_compress.PLAIN_STEPS, "fast", 800)
+    monkeypatch.setattr(_plain, "POINTS", 512)
     monkeypatch.setattr(_plain, "_RATE", 0.03)
     image = picture(40, 52, 3)
     blob = cn.compress(image, kind="weights", max_bytes=700, effort="fast", progress=False)
-    # an even colour has 13 dB
-    assert cn.psnr(cn.decompress(blob).image, image) > 18
+    # 41 dB when this was written; an even colour, which is left of it otherwise, has 14
+    assert cn.psnr(cn.decompress(blob).image, image) > 30
 
 
 def test_a_picture_needs_room_for_a_network():

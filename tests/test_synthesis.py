@@ -9,7 +9,7 @@ from test_entropy import random_latents
 
 from coordnet.codec import _analysis, _models, _resample, _synthesis, _training
 from coordnet.codec._entropy import walk
-from coordnet.codec._laplace import FINE, LEAST_OCTAVE, bits
+from coordnet.codec._laplace import FINE, LEAST_OCTAVE, LIMIT, SCALE_UNIT, bits
 from coordnet.codec._pyramid import CELL, shapes
 from coordnet.codec._synthesis import MARGIN
 
@@ -57,8 +57,9 @@ def test_the_bits_that_a_fit_sees_are_those_of_the_file(model):
 
     def drawn(_, means, scales, __):
         # latents such as the networks expect
-        spread = 2.0 ** (scales / FINE.octave + LEAST_OCTAVE)
-        found = np.rint(means / FINE.unit + rng.laplace(scale=spread)).astype(np.int64)
+        spread = 2.0 ** (scales / SCALE_UNIT + LEAST_OCTAVE)
+        found = np.rint(means / FINE.mean_unit + rng.laplace(scale=spread))
+        found = np.clip(found, -LIMIT, LIMIT).astype(np.int64)
         told.append(bits(FINE, found, means, scales).sum())
         return found
 
@@ -68,7 +69,7 @@ def test_the_bits_that_a_fit_sees_are_those_of_the_file(model):
     there = [g != 0 for g in padded([np.ones_like(g[:1]) for g in latents], size, finest, "zeros")]
     there = [t[0, MARGIN:-MARGIN, MARGIN:-MARGIN] for t in there]
     seen = float(jax.jit(_training.bits)(params, grids, there).sum())
-    # means to 64ths of a latent, scales to 16ths of an octave, hidden units to 64ths
+    # means and hidden units to 64ths, scales to eighths of an octave
     assert sum(told) == pytest.approx(seen, rel=0.003)
 
 

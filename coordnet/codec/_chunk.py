@@ -23,7 +23,7 @@ TUNED = (
     "scale_outer", "top_mean", "top_octave",
 )  # fmt: skip
 
-_CHANGED, _FINE = 128, 64  # added to the number of the networks
+_CHANGED, _FINE_FLAG = 128, 64  # added to the number of the networks
 _UNCHANGED = 255  # in place of a tensor's step
 _MOST_LOG_STEP = 30
 
@@ -34,13 +34,13 @@ Deltas = dict[int, tuple[int, Int[np.ndarray, " n"]]]
 class Pyramid(NamedTuple):
     """What a chunk holds: the number of networks that ship, differences from them, latents.
 
-    ``law`` says how finely latents are expected.
+    ``precision`` is that of what is expected of latents.
     """
 
     model: int
     deltas: Deltas
     latents: list[Int[np.ndarray, "_ _ _"]]
-    law: _laplace.Law = _laplace.FINE
+    precision: _laplace.Precision = _laplace.FINE
 
 
 def nothing(height: int, width: int) -> Pyramid:
@@ -166,7 +166,7 @@ def refined(
 
 def packed(found: Pyramid) -> bytes:
     """Return the bytes of a chunk."""
-    return coded(found.model, found.deltas, found.latents, law=found.law)[0]
+    return coded(found.model, found.deltas, found.latents, precision=found.precision)[0]
 
 
 def coded(
@@ -175,7 +175,7 @@ def coded(
     latents: Sequence[Shaped[np.ndarray, "_ _ _"]],
     worth: Sequence[Sequence[float]] | None = None,
     *,
-    law: _laplace.Law = _laplace.FINE,
+    precision: _laplace.Precision = _laplace.FINE,
 ) -> tuple[bytes, list[Int[np.ndarray, "_ _ _"]]]:
     """Return the bytes of a chunk of latents, and whole numbers that they became.
 
@@ -189,18 +189,16 @@ def coded(
         latents: Whole or as they were learnt, the finest first.
         worth: Bits that a squared error of 1 is worth, by grid and channel; without them each
             becomes the nearest.
-        law: How finely they are expected.
+        precision: How finely they are expected.
     """
-    head, coder = _begun(model, deltas)
-    if law == _laplace.FINE:
-        head = bytes([head[0] + _FINE]) + head[1:]
-    entropy = entropy_of(changed(kept(model), deltas), law)
+    head, coder = _begun(model, deltas, precision)
+    entropy = entropy_of(changed(kept(model), deltas), precision)
 
     def code(values: Any, means: Any, scales: Any, place: tuple[int, int]) -> Any:
         whole = np.rint(values).astype(np.int64)
         if worth is not None:
-            whole = _worth_bits(law, values, whole, means, scales, worth[place[0]][place[1]])
-        _laplace.encode(law, coder, whole, means, scales)
+            whole = _worth_bits(precision, values, whole, means, scales, worth[place[0]][place[1]])
+        _laplace.encode(precision, coder, whole, means, scales)
         return whole
 
     found = walk(entropy, [grid.shape for grid in latents], latents, code)
@@ -208,7 +206,7 @@ def coded(
 
 
 def _worth_bits(
-    law: _laplace.Law,
+    precision: _laplace.Precision,
     values: Float[np.ndarray, " n"],
     nearest: Int[np.ndarray, " n"],
     means: Int[np.ndarray, " n"],
@@ -216,10 +214,10 @@ def _worth_bits(
     worth: float,
 ) -> Int[np.ndarray, " n"]:
     """Return of three whole numbers the one that is cheapest, its error counted."""
-    expected = law.whole(means)
+    expected = precision.nearest(means)
     best, least = nearest, np.full(len(nearest), np.inf)
     for one in (nearest, nearest + np.sign(expected - nearest), expected):
-        cost = worth * np.square(values - one) + _laplace.bits(law, one, means, scales)
+        cost = worth * np.square(values - one) + _laplace.bits(precision, one, means, scales)
         best, least = np.where(cost < least, one, best), np.minimum(cost, least)
     return best
 
@@ -230,13 +228,15 @@ def bytes_of_deltas(model: int, deltas: Deltas) -> int:
     >>> bytes_of_deltas(2, {}), bytes_of_deltas(2, {0: (3, np.array([5, 0, -7, 1, 0, 0, 0, 0]))})
     (0, 34)
     """
-    head, coder = _begun(model, deltas)
+    head, coder = _begun(model, deltas, _laplace.FINE)
     return len(head) - 1 + len(_laplace.words_of(coder))
 
 
-def _begun(model: int, deltas: Deltas) -> tuple[bytes, Any]:
+def _begun(model: int, deltas: Deltas, precision: _laplace.Precision) -> tuple[bytes, Any]:
     """Return the head of a chunk, and a stream that holds the differences."""
     head, coder = bytearray([model]), _laplace.RangeEncoder()
+    if precision == _laplace.FINE:
+        head[0] += _FINE_FLAG
     if deltas:
         head[0] += _CHANGED
         for place in range(len(tensors(kept(model)))):
@@ -263,8 +263,8 @@ def unpacked(body: bytes, height: int, width: int) -> Pyramid:
         raise FormatError(msg)
     reader = Reader(body, "pyramid of the .cnet file")
     first = reader.byte()
-    model = first % _FINE
-    law = _laplace.FINE if first & _FINE else _laplace.COARSE
+    model = first % _FINE_FLAG
+    precision = _laplace.FINE if first & _FINE_FLAG else _laplace.COARSE
     numbers = kept(model)
     heads = []
     if first >= _CHANGED:
@@ -273,7 +273,7 @@ def unpacked(body: bytes, height: int, width: int) -> Pyramid:
             if log_step == _UNCHANGED:
                 continue
             scale = reader.byte()
-            if log_step > _MOST_LOG_STEP or scale >= _laplace.COARSE.scales:
+            if log_step > _MOST_LOG_STEP or scale >= _laplace.SCALES:
                 msg = f"the .cnet file changes weights by steps of 2**{log_step}, scale {scale}"
                 raise FormatError(msg)
             heads.append((place, log_step, scale, value.size))
@@ -283,15 +283,15 @@ def unpacked(body: bytes, height: int, width: int) -> Pyramid:
             place: (log_step, _laplace.decode_about_zero(coder, n, scale))
             for place, log_step, scale, n in heads
         }
-        entropy = entropy_of(changed(numbers, deltas), law)
+        entropy = entropy_of(changed(numbers, deltas), precision)
         finest = LEVELS - len(numbers["own"])
         latents = walk(
             entropy,
             shapes(height, width, finest),
             None,
-            lambda _, means, scales, __: _laplace.decode(law, coder, means, scales),
+            lambda _, means, scales, __: _laplace.decode(precision, coder, means, scales),
         )
     except (ValueError, AssertionError) as error:  # constriction's, of data that none wrote
         msg = f"the .cnet file is damaged: its latents cannot be decoded ({error})"
         raise FormatError(msg) from error
-    return Pyramid(model, deltas, latents, law)
+    return Pyramid(model, deltas, latents, precision)

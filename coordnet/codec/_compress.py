@@ -34,7 +34,7 @@ Kind = Literal["pyramid", "weights"]
 Effort = Literal["fast", "default", "best"]
 
 #: Looks at windows of 128 x 128 pixels, and passes over the whole picture at least.
-EFFORTS = {"fast": (1700, 6), "default": (30_000, 60), "best": (240_000, 300)}
+EFFORTS = {"fast": (1700, 6), "default": (30_000, 60), "best": (300_000, 300)}
 
 #: Steps of plain weights, of 8192 points each.
 PLAIN_STEPS = {"fast": 3000, "default": 20_000, "best": 100_000}

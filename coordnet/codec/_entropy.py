@@ -9,7 +9,6 @@ whole numbers that float64 holds exactly, and so are its sums: products by BLAS 
 any order, on any machine.
 """
 
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import NamedTuple
@@ -18,7 +17,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from .._files import FormatError
-from ._laplace import LIMIT, Law
+from ._laplace import LIMIT, SCALE_UNIT, SCALES, Precision
 from ._pyramid import CHANNELS, EXACT
 
 #: The places in a cell, (row, column), in the order of the passes.
@@ -27,10 +26,10 @@ PHASES = ((0, 0), (1, 1), (0, 1), (1, 0))
 PLANES = 4
 #: Inputs that every pass sees: one of the grid two levels above, four of each channel before.
 ALWAYS = 1 + len(PHASES) * (max(CHANNELS) - 1)
-#: Units of the weights. Magnitudes and hidden units have those of means: log2(1 + |x|) = 1 is one.
+#: Units of the weights. Magnitudes and hidden units are in those of means: so many to
+#: log2(1 + |x|) = 1.
 WEIGHT_UNIT = 2**8
 
-_NUMBERS = range(2 * LIMIT)
 _CELLS = 2**15  # at once: some 10 MB of inputs
 
 
@@ -64,7 +63,7 @@ class EntropyNet(NamedTuple):
     scale_outer: Float[np.ndarray, "4 u"]
     top_mean: Int[np.ndarray, " c"]
     top_scale: Int[np.ndarray, " c"]
-    law: Law
+    precision: Precision
 
 
 #: Called with nodes (None where they are not known), their means and their scales, and with the
@@ -77,7 +76,7 @@ Coder = Callable[
 
 def check_sums(net: EntropyNet) -> None:
     """Raise FormatError where a sum might not be exact in float64: no encoder writes such."""
-    most = magnitudes(net.law.unit)[-1]
+    most = magnitudes(net.precision.mean_unit)[-1]
     inner = most * np.abs(net.inner).sum((1, 3))[..., None] + np.abs(net.inner_bias)
     hidden = inner.max(-1) / WEIGHT_UNIT + 1
     middle = np.einsum("puv,pv->pu", np.abs(net.middle), hidden) + np.abs(net.middle_bias)
@@ -98,11 +97,9 @@ def magnitudes(unit: int) -> Float[np.ndarray, " n"]:
     >>> magnitudes(16)[[0, 1, 3, 1023]].tolist()
     [0.0, 16.0, 32.0, 160.0]
     """
-    # n = 1 + x is k, rounded, from the least n**(2 unit) on that has 2 k bits
-    most = unit * LIMIT.bit_length()
-    steps = [bisect_left(_NUMBERS, 2 * k, key=lambda n: (n ** (2 * unit)).bit_length())
-             for k in range(1, most + 1)]  # fmt: skip
-    return np.searchsorted(steps, _NUMBERS[1 : LIMIT + 2], side="right").astype(np.float64)
+    # n = 1 + x is k, rounded, from the least on whose power has 2 k bits
+    powers = (n ** (2 * unit) for n in range(1, LIMIT + 2))
+    return np.array([power.bit_length() // 2 for power in powers], np.float64)
 
 
 def walk(
@@ -201,10 +198,10 @@ def _inputs(
 def _expected(
     net: EntropyNet, inputs: dict[int, Float[np.ndarray, " n"]], phase: int, column: int
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
-    """Return means and scales, in the units of the network's law."""
+    """Return means and scales, in units of the network's precision."""
     which = list(inputs)
     values = np.stack(list(inputs.values()))
-    sizes = magnitudes(net.law.unit)[np.abs(values).astype(np.int64)]
+    sizes = magnitudes(net.precision.mean_unit)[np.abs(values).astype(np.int64)]
     inner = net.inner[phase][..., which]
     hidden = inner[0] @ sizes + inner[1] @ (np.sign(values) * sizes)
     hidden = _activated(hidden + net.inner_bias[phase, :, column, None])
@@ -213,12 +210,12 @@ def _expected(
     mean = np.floor((mean + net.mean_bias[phase, column]) / WEIGHT_UNIT + 0.5)
     scale = net.scale[phase, which] @ sizes + net.scale_outer[phase] @ hidden
     # weights times magnitudes: to parts of an octave
-    unit = WEIGHT_UNIT * net.law.unit / net.law.octave
+    unit = WEIGHT_UNIT * net.precision.mean_unit / SCALE_UNIT
     scale = np.floor((scale + net.scale_bias[phase, column]) / unit + 0.5)
-    most = LIMIT * net.law.unit
+    most = LIMIT * net.precision.mean_unit
     return (
         np.clip(mean, -most, most).astype(np.int64),
-        np.clip(scale, 0, net.law.scales - 1).astype(np.int64),
+        np.clip(scale, 0, SCALES - 1).astype(np.int64),
     )
 
 

@@ -135,7 +135,7 @@ def unpacked(body: bytes, channels: int, pixels: int) -> Plain:
         )
         raise FormatError(msg)
     heads = [(reader.byte(), reader.byte()) for _ in shapes]
-    if any(scale >= _laplace.COARSE.scales for _, scale in heads):
+    if any(scale >= _laplace.SCALES for _, scale in heads):
         msg = "the .cnet file has weights of a scale that is not known"
         raise FormatError(msg)
     coder = _laplace.decoder_of(reader.take(reader.left))

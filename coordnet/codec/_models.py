@@ -9,14 +9,14 @@ import numpy as np
 
 from .._files import FormatError
 from ._entropy import PHASES, WEIGHT_UNIT, EntropyNet, seen
-from ._laplace import COARSE, LEAST_OCTAVE, LIMIT, Law
+from ._laplace import COARSE, LEAST_OCTAVE, LIMIT, SCALE_UNIT, SCALES, Precision
 from ._pyramid import CHANNELS, LEVELS
 from ._synthesis import UNIT, Synthesis
 
 #: Of the entropy network.
 INPUTS = seen(len(PHASES) - 1)
 
-_SUM = WEIGHT_UNIT * COARSE.unit  # of products of weights and magnitudes, or latents
+_SUM = WEIGHT_UNIT * COARSE.mean_unit  # of products of weights and magnitudes, or latents
 
 #: How many whole numbers make 1, for each weight of a decoder.
 UNITS_OF: dict[str, float] = {
@@ -25,7 +25,7 @@ UNITS_OF: dict[str, float] = {
     "inner": WEIGHT_UNIT, "inner_bias": _SUM, "middle": WEIGHT_UNIT, "middle_bias": _SUM,
     "mean": _SUM, "mean_bias": _SUM, "mean_outer": WEIGHT_UNIT,
     "scale": WEIGHT_UNIT, "scale_bias": _SUM, "scale_outer": WEIGHT_UNIT,
-    "top_mean": COARSE.unit, "top_octave": COARSE.octave,
+    "top_mean": COARSE.mean_unit, "top_octave": SCALE_UNIT,
 }  # fmt: skip
 
 
@@ -159,20 +159,19 @@ def synthesis_of(numbers: dict[str, Any]) -> Synthesis:
     return Synthesis(**{name: numbers[name] for name in Synthesis._fields})
 
 
-def entropy_of(numbers: dict[str, Any], law: Law) -> EntropyNet:
+def entropy_of(numbers: dict[str, Any], precision: Precision) -> EntropyNet:
     """Return the network of a decoder that says what is expected."""
-    n, finer = numbers, law.unit // COARSE.unit
-    least = -LEAST_OCTAVE
-    own = {name: n[name] for name in EntropyNet._fields if name in n}
-    # products with magnitudes and hidden units are finer as these are, all else of a sum must be
+    finer, least = precision.mean_unit // COARSE.mean_unit, -LEAST_OCTAVE
+    found = {name: numbers[name] for name in EntropyNet._fields if name in numbers}
+    # products with magnitudes and hidden units are finer as these are: so must all else of a sum be
     for name in ("inner_bias", "middle_bias", "mean", "mean_bias"):
-        own[name] = finer * n[name]
+        found[name] = finer * numbers[name]
+    scale_bias = finer * (numbers["scale_bias"] + least * UNITS_OF["scale_bias"])
     # a file may say anything
-    most = LIMIT * law.unit
-    top_scale = (n["top_octave"] + least * COARSE.octave) * (law.octave // COARSE.octave)
-    return EntropyNet(**own | {
-        "scale_bias": finer * (n["scale_bias"] + least * UNITS_OF["scale_bias"]),
-        "top_mean": np.clip(finer * n["top_mean"], -most, most).astype(np.int64),
-        "top_scale": np.clip(top_scale, 0, law.scales - 1).astype(np.int64),
-        "law": law,
+    most = LIMIT * precision.mean_unit
+    top_mean = np.clip(finer * numbers["top_mean"], -most, most).astype(np.int64)
+    top_scale = np.clip(numbers["top_octave"] + least * SCALE_UNIT, 0, SCALES - 1).astype(np.int64)
+    return EntropyNet(**found | {
+        "scale_bias": scale_bias, "top_mean": top_mean, "top_scale": top_scale,
+        "precision": precision,
     })  # fmt: skip

@@ -69,11 +69,11 @@ def _of_pyramid(chunk: Chunk, header: Header) -> list[tuple[str, float]]:
 
     def count(values: Any, means: Any, scales: Any, place: tuple[int, int]) -> Any:
         costs[place[0] + finest] += (
-            float(_laplace.bits(pyramid.law, values, means, scales).sum()) / 8
+            float(_laplace.bits(pyramid.precision, values, means, scales).sum()) / 8
         )
         return values
 
-    entropy = entropy_of(changed(numbers, pyramid.deltas), pyramid.law)
+    entropy = entropy_of(changed(numbers, pyramid.deltas), pyramid.precision)
     walk(entropy, [grid.shape for grid in pyramid.latents], pyramid.latents, count)
     found = [("tensor heads", float(heads)), *((n, v) for n, v in sums.items() if v)]
     for level, cost in costs.items():
