@@ -45,6 +45,13 @@ def test_any_symbols_come_back(precision, found):
     assert (_laplace.decode(precision, decoder, means, scales) == symbols).all()
 
 
+@pytest.mark.parametrize("precision", PRECISIONS.values(), ids=PRECISIONS)
+def test_nothing_costs_nothing(precision):
+    none = np.zeros(0, np.int64)
+    assert not len(coded(precision, none, none, none))
+    assert _laplace.bits(precision, none, none, none).sum() == 0
+
+
 @pytest.mark.parametrize("octave", [-4, -2, -1.5, -1, 0, 1, 1.5, 2, 4.75, 8.5])
 @pytest.mark.parametrize("precision", PRECISIONS.values(), ids=PRECISIONS)
 def test_what_a_symbol_costs(precision, octave):

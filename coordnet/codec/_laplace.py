@@ -101,7 +101,7 @@ class _Split(NamedTuple):
 
     def by_table(self) -> Iterator[tuple[int, Bool[np.ndarray, " n"], Any]]:
         """Yield tables that are needed, which of the numbers are theirs, and in which rows."""
-        for k in range(self.table.max() + 1):
+        for k in range(self.table.max(initial=-1) + 1):
             mask = self.table == k
             if mask.any():
                 yield k, mask, (self.row[mask], self.fraction[mask])
