@@ -5,6 +5,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -44,6 +45,15 @@ def few_programs():
     mappings = Path("/proc/self/maps")
     if mappings.exists() and mappings.read_bytes().count(b"\n") > 30_000:
         jax.clear_caches()
+
+
+@pytest.fixture(autouse=True)
+def few_squares(request, monkeypatch):
+    """Let the example of ``train_dejpeg`` learn from 4 squares: of 60 it takes a minute."""
+    if request.node.name == "coordnet.restore._train.train_dejpeg":
+        from coordnet.restore import _ridge, _train
+
+        monkeypatch.setattr(_train, "solved", partial(_ridge.solved, pictures=4))
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ class Precision(NamedTuple):
         return (means + self.mean_unit // 2) // self.mean_unit
 
 
-#: Of the first files, and of weights still. Doubled bins cost 1.4 % more bits.
+#: Of the first files, and of weights still. Its doubled bins take 1.4 % more bits than they need.
 COARSE = Precision(16, ((0, 16),), unshifted=36)
 #: Of latents. 64 columns, for deviations of 1 to 4 steps, hold eight of them on each side.
 FINE = Precision(64, ((0, 16), (32, 64)), unshifted=48)
