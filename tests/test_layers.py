@@ -159,7 +159,7 @@ TESTED_IN = {
     "restore._screens": "test_jpeg.py",
     "restore._stream": "test_restore.py",
     "restore._tiles": "test_restore.py",
-    "restore._trunk": "test_restore.py",
+    "restore._trunk": "test_trunk.py",
     "restore._train": "test_train.py",
     "restore._upscale": "test_upscale.py",
     "restore._upscaler": "test_upscale.py",

@@ -73,8 +73,13 @@ def test_a_training_goes_on_from_another_network(folder, tmp_path):
         train_upscale(folder, output, name="mine", begin=maps)
     with pytest.raises(ValueError, match=r"first\.safetensors: is what is begun from"):
         train_upscale(folder, first, name="mine", begin=str(first))
-    with pytest.raises(ValueError, match="`width` and `blocks` are of a new network"):
-        train_upscale(folder, output, name="mine", begin=first, width=4)
+    with pytest.raises(ValueError, match="`width` and `blocks` must be at least the 4 and 1"):
+        train_upscale(folder, output, name="mine", begin=first, width=3)
+    train_upscale(folder, output, name="mine", begin=first, width=6, **tiny)
+    wide = read_weights(output, "upscale")[0].trunk
+    assert (wide.first.out_features, wide.blocks) == (6, 1)
+    off = np.abs(wide.first.kernel[..., :4] - old.trunk.first.kernel[...])
+    assert off.max() < 0.01  # as above: what was learnt is still there
     with pytest.raises(ValueError, match="`begin` must be 'photos' or 'paintings' or the path"):
         train_upscale(folder, output, name="mine", begin="cats")
 

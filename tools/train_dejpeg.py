@@ -5,8 +5,9 @@
 A network that begins from a smaller one computes what that one does, at first.
 
 WORK keeps a checkpoint, from which a run that was stopped goes on, and in the end the weights,
-``dejpeg-NAME.safetensors``; ``small`` ships in ``coordnet/restore/weights``. ``--torch`` is for
-CPUs that compute in bfloat16, AMX or AVX-512 (docs/architecture.md has what it gains).
+``dejpeg-NAME.safetensors``; those of ``small`` and ``medium`` ship in ``coordnet/restore/weights``.
+``--torch`` is for CPUs that compute in bfloat16, AMX or AVX-512 (docs/architecture.md has what it
+gains).
 """
 
 import argparse
@@ -15,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from PIL import Image
@@ -30,6 +30,7 @@ from coordnet.restore._learn import learn
 from coordnet.restore._planes import to_rgb
 from coordnet.restore._screens import HELD_OUT_FONTS, screen
 from coordnet.restore._stream import Folder
+from coordnet.restore._trunk import widened
 from coordnet.restore._weights import read_weights, write_weights
 
 _WATCHED = 4  # pictures of the validation part, and as many drawn screens
@@ -45,37 +46,6 @@ def gain(net: Cleaner, pictures: list[np.ndarray], quality: int, **options: int)
         ours, plain = (psnr(to_rgb(f) / 255, clean / np.float32(255)) for f in found)
         gains.append(ours - plain)
     return float(np.mean(gains))
-
-
-def widened(net: Cleaner, width: int, blocks: int, rngs: nnx.Rngs) -> Cleaner:
-    """Return a larger network that computes what ``net`` does (after Net2Net, Chen et al. 2016).
-
-    What is new hears of the old, and says nothing to it yet: there are zeros in the place of
-    Net2Net's copies.
-    """
-    old_width, old_blocks = net.place.shape[-1], net.trunk.blocks
-    wide = Cleaner(width, blocks, rngs=rngs)
-    layers: Any = zip(
-        [net.trunk.first, *net.trunk.inner, net.last],
-        [wide.trunk.first, *wide.trunk.inner[: 2 * old_blocks], wide.last],
-        strict=True,
-    )
-    for old, new in layers:
-        i, o = old.in_features, old.out_features
-        kernel = new.kernel[...]
-        new.kernel[...] = kernel.at[..., i:, :o].set(0).at[..., :i, :o].set(old.kernel[...])
-        new.bias[:o] = old.bias[...]
-    for second in wide.trunk.inner[2 * old_blocks + 1 :: 2]:  # pairs that are new add nothing
-        second.kernel[...] = jnp.zeros_like(second.kernel[...])
-    wide.place[..., :old_width] = net.place[...]
-    wide.trunk.hear = net.trunk.hear
-    for part, shape in (("kernel", (-1,)), ("bias", ())):
-        old, new = (getattr(of.trunk.turn, part) for of in (net, wide))
-        turns = new[...].reshape(*shape, 2 * blocks + 1, 2, width)
-        old_turns = old[...].reshape(*shape, 2 * old_blocks + 1, 2, old_width)
-        turns = turns.at[..., : 2 * old_blocks + 1, :, :old_width].set(old_turns)
-        new[...] = turns.reshape(new.shape)
-    return wide
 
 
 def main() -> None:
@@ -102,9 +72,10 @@ def main() -> None:
         small, before = read_weights(options.begin, "dejpeg")
         if not isinstance(small, Cleaner):
             parser.error(f"--begin {options.begin}: holds linear maps, not a network")
-        if small.trunk.blocks > options.blocks or small.place.shape[-1] > options.width:
-            parser.error(f"--begin {options.begin}: is a network larger than {form}")
-        net = widened(small, options.width, options.blocks, nnx.Rngs(options.seed))
+        try:
+            net = widened(small, **form, rngs=nnx.Rngs(options.seed))
+        except ValueError as error:
+            parser.error(f"--begin {options.begin}: {error}")
     watched = [np.ascontiguousarray(folder.picture(p)) for p in folder.validation[:_WATCHED]]
     greys = [np.asarray(Image.fromarray(p).convert("L")) for p in watched]
     screens = [screen(np.random.default_rng(k), fonts=HELD_OUT_FONTS) for k in range(_WATCHED)]

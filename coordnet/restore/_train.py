@@ -23,6 +23,7 @@ from ._pairs import pairs
 from ._resize import resized
 from ._ridge import QUALITIES, solved
 from ._stream import Folder
+from ._trunk import widened
 from ._upscale import enlarged
 from ._upscaler import Upscaler, cost
 from ._weights import chosen, write_weights
@@ -66,6 +67,7 @@ def train_upscale(
     note: str | None = None,
     watch: Callable[[Stage], None] | None = None,
     every: float = 300,
+    computing: Callable[[Upscaler], Upscaler] | None = None,
 ) -> dict[str, Any]:
     """Train an upscaler on all pictures below a folder.
 
@@ -80,12 +82,15 @@ def train_upscale(
         seed: Of the first weights and of what is drawn: another than of a network that is begun
             from and has learnt from the same folder.
         begin: What ``upscale(model=)`` takes: a network to begin from. Its card is told in the new
-            one's, and its form stays.
-        width: Features of a pixel of a new network, 32 when missing.
-        blocks: Pairs of convolutions of a new network, 4 when missing.
+            one's.
+        width: Features of a pixel; when missing, those of ``begin``, or 32.
+        blocks: Pairs of convolutions; when missing, those of ``begin``, or 4. A network that
+            begins from a smaller one computes what that one does, at first.
         note: For the card: licences, painters, where the pictures are from.
         watch: Told of every stage.
         every: Seconds between two stages.
+        computing: The network as it computes while it learns, of the same weights; when missing as
+            it is on a CPU, and elsewhere with layers in bfloat16.
 
     Returns:
         The card.
@@ -110,15 +115,12 @@ def train_upscale(
         raise ValueError(msg)
     output = _checked(output, name)
     pictures = Folder(Path(folder))
-    if begin is None:
-        form = {"width": 32 if width is None else width, "blocks": 4 if blocks is None else blocks}
-        net, before, rate = Upscaler(**form, rngs=nnx.Rngs(seed)), None, _RATE
-    else:
-        (net, before), rate = _begun_from(begin, output), _RATE_ON
-        if (width, blocks) != (None, None):
-            msg = "`width` and `blocks` are of a new network; one that is begun from has its own"
-            raise ValueError(msg)
-        form = {"width": net.last.in_features, "blocks": net.trunk.blocks}
+    form, rngs = {"width": 32, "blocks": 4}, nnx.Rngs(seed)
+    old, before = (None, None) if begin is None else _begun_from(begin, output)
+    if old is not None:
+        form = {"width": old.last.in_features, "blocks": old.trunk.blocks}
+    form |= {k: v for k, v in (("width", width), ("blocks", blocks)) if v is not None}
+    net = Upscaler(**form, rngs=rngs) if old is None else widened(old, **form, rngs=rngs)
     watched = _watched(pictures)
     begun = time.perf_counter()
 
@@ -131,7 +133,8 @@ def train_upscale(
     checkpoint = output.with_suffix(".checkpoint")
     net = learn(
         net, partial(pairs, folder=pictures, seed=seed, halo=net.halo), cost,
-        minutes=minutes, rate=rate, checkpoint=checkpoint,
+        computing=computing, minutes=minutes, rate=_RATE if old is None else _RATE_ON,
+        checkpoint=checkpoint,
         belongs={
             "network": str(form), "seed": str(seed), "name": name,
             "network to begin from": json.dumps(before, sort_keys=True),

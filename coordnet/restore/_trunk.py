@@ -1,7 +1,12 @@
 """The convolutions that all these networks share: residual, without padding, told of the file."""
 
+from typing import Any, TypeVar
+
+import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
+
+Net = TypeVar("Net", bound=nnx.Module)
 
 _HEARD = 8  # units that what is told passes through
 
@@ -61,3 +66,52 @@ class Trunk(nnx.Module):
             y = turned(y, 2 * k + 1)
             x = x[:, 2:-2, 2:-2] + turned(self.inner[2 * k + 1](y), 2 * k + 2)
         return nnx.leaky_relu(x, 0.1)
+
+
+def widened(net: Net, width: int, blocks: int, *, rngs: nnx.Rngs) -> Net:
+    """Return a larger network that computes what ``net`` does (after Net2Net, Chen et al. 2016).
+
+    What is new hears of the old, and says nothing to it yet: there are zeros in the place of
+    Net2Net's copies.
+
+    Args:
+        net: A ``Cleaner`` or an ``Upscaler``.
+        width: Features of a cell, as many as it has or more.
+        blocks: Pairs of convolutions, as many as it has or more.
+        rngs: Of what is new.
+
+    Raises:
+        ValueError: The network is larger.
+    """
+    found: Any = net
+    old, old_width = found.trunk, found.trunk.first.out_features
+    if old.blocks > blocks or old_width > width:
+        msg = (
+            f"`width` and `blocks` must be at least the {old_width} and {old.blocks} of the "
+            f"network that is begun from, got {width} and {blocks}"
+        )
+        raise ValueError(msg)
+    make: Any = type(net)
+    wide = make(width, blocks, rngs=rngs)
+    new = wide.trunk
+    layers = zip(
+        [old.first, *old.inner, found.last],
+        [new.first, *new.inner[: 2 * old.blocks], wide.last],
+        strict=True,
+    )
+    for a, b in layers:
+        i, o = a.in_features, a.out_features
+        b.kernel[...] = b.kernel[...].at[..., i:, :o].set(0).at[..., :i, :o].set(a.kernel[...])
+        b.bias[:o] = a.bias[...]
+    for second in new.inner[2 * old.blocks + 1 :: 2]:  # pairs that are new add nothing
+        second.kernel[...] = jnp.zeros_like(second.kernel[...])
+    if hasattr(wide, "place"):
+        wide.place[..., :old_width] = found.place[...]
+    new.hear = old.hear
+    for part, shape in (("kernel", (-1,)), ("bias", ())):
+        a, b = (getattr(trunk.turn, part) for trunk in (old, new))
+        turns = b[...].reshape(*shape, 2 * blocks + 1, 2, width)
+        old_turns = a[...].reshape(*shape, 2 * old.blocks + 1, 2, old_width)
+        turns = turns.at[..., : 2 * old.blocks + 1, :, :old_width].set(old_turns)
+        b[...] = turns.reshape(b.shape)
+    return wide

@@ -1,7 +1,6 @@
-"""The script that trains what ships: networks that begin from smaller ones."""
+"""What the networks share: larger ones begin from smaller ones."""
 
-import sys
-from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,13 +9,11 @@ import pytest
 from flax import nnx
 
 from coordnet.restore._cleaner import Cleaner
-
-sys.path.append(str(Path(__file__).parent.parent / "tools"))
-
-from train_dejpeg import widened
+from coordnet.restore._trunk import widened
+from coordnet.restore._upscaler import Upscaler
 
 
-def random(net: Cleaner, seed: int) -> Cleaner:
+def random(net: Any, seed: int) -> Any:
     """Return a network all of whose weights say something."""
     graph, weights = nnx.split(net)
     keys = iter(jax.random.split(jax.random.key(seed), len(jax.tree.leaves(weights))))
@@ -26,9 +23,9 @@ def random(net: Cleaner, seed: int) -> Cleaner:
 
 
 @pytest.mark.parametrize(("width", "blocks"), [(9, 1), (9, 3)])
-def test_a_larger_network_computes_what_the_smaller_did(width, blocks):
+def test_a_larger_cleaner_computes_what_the_smaller_did(width, blocks):
     small = random(Cleaner(6, 1, rngs=nnx.Rngs(0)), 1)
-    wide = widened(small, width, blocks, nnx.Rngs(2))
+    wide = widened(small, width, blocks, rngs=nnx.Rngs(2))
     rng = np.random.default_rng(0)
     shown = jnp.asarray(rng.normal(size=(2, 26, 24, 20)), jnp.float32)
     told = jnp.asarray(rng.normal(size=(2, 19)), jnp.float32)
@@ -45,3 +42,22 @@ def test_a_larger_network_computes_what_the_smaller_did(width, blocks):
     assert bool((learnt != 0).all())
     for k in range(3, 2 * blocks, 2):  # of pairs that are new
         assert bool((slope["trunk"]["inner"][k]["kernel"][...] != 0).any())
+
+
+def test_a_larger_upscaler_computes_what_the_smaller_did():
+    small = random(Upscaler(6, 1, rngs=nnx.Rngs(0)), 1)
+    wide = widened(small, 9, 2, rngs=nnx.Rngs(2))
+    rng = np.random.default_rng(0)
+    shown = jnp.asarray(rng.normal(size=(2, 20, 18, 3)), jnp.float32)
+    told = jnp.asarray(rng.normal(size=(2, 3)), jnp.float32)
+    more = wide.halo - small.halo
+    expected = small(shown[:, more:-more, more:-more], told)
+    # float32: sums of up to 81 numbers, in another order
+    np.testing.assert_allclose(wide(shown, told), expected, atol=1e-4)
+    assert float(jnp.abs(expected).max()) > 1
+
+
+@pytest.mark.parametrize(("width", "blocks"), [(5, 1), (6, 0)])
+def test_a_smaller_network_is_refused(width, blocks):
+    with pytest.raises(ValueError, match="at least the 6 and 1 of the network"):
+        widened(Cleaner(6, 1, rngs=nnx.Rngs(0)), width, blocks, rngs=nnx.Rngs(2))
