@@ -32,13 +32,16 @@ def interactive() -> bool:
 
 
 class Bar:
-    """A bar that is not drawn; the drawn one overrides both methods."""
+    """A bar that is not drawn; the drawn one overrides all methods."""
 
     def tick(self, step: int, seconds: float) -> None:
         """Note how far the fit is."""
 
     def look(self, psnr: float) -> None:
         """Note the PSNR of the last look."""
+
+    def stage(self, what: str) -> None:
+        """Say what is done now, beyond the steps."""
 
 
 @contextlib.contextmanager
@@ -80,6 +83,9 @@ def progress_bar(wanted: bool | None, budget: _Budget) -> Iterator[Bar]:
 
             def look(self, psnr: float) -> None:
                 progress.update(task, psnr=f"{psnr:.2f} dB")
+
+            def stage(self, what: str) -> None:
+                progress.update(task, description=what)
 
         yield Drawn()
 

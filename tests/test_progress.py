@@ -56,6 +56,16 @@ def test_a_bar_says_step_seconds_psnr_and_what_is_left(monkeypatch):
         assert part in text
 
 
+def test_a_bar_says_what_follows_the_steps(monkeypatch):
+    terminal = watched(monkeypatch)
+    with progress_bar(None, budget(steps=2000)) as bar:
+        bar.tick(2000, 5.6)
+        bar.stage("rounding")
+    # the last that is drawn
+    assert "rounding" in terminal.getvalue()
+    assert "step 2,000" in terminal.getvalue().rsplit("rounding", 1)[1]
+
+
 @pytest.mark.parametrize(
     ("limits", "step", "seconds", "done"),
     [

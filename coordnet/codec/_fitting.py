@@ -78,6 +78,7 @@ def fit(
         seed: Of the noise and of the order of the windows.
         bar: Told of the steps.
     """
+    bar = bar or Bar()
     price = Price(first_price(planes, target))
     near = partial(_models.nearest, pixels=planes[0][..., 0].size)
     model = near(price.now)
@@ -91,7 +92,8 @@ def fit(
             Part(plane, model, tuned=tuned, channels=wide)
             for plane, wide in zip(planes, channels, strict=True)
         ]
-        if _fitted(parts, target, price, steps, seed, bar or Bar(), last):
+        if _fitted(parts, target, price, steps, seed, bar, last):
+            bar.stage("rounding")  # of a long fit some minutes
             rounding = _come_to(parts, target, price, steps, seed)
             price = Price(price.felt)
             if rounding is not None or model == near(price.now):
