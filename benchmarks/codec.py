@@ -5,7 +5,8 @@ only sums up what it has found so far.
 
     python benchmarks/codec.py [--smoke] [--only a,b] [--rounds 5] [--out FOLDER]
 
-``d``, a picture of 26 megapixels, takes half an hour and is run only when asked for.
+``d``, a picture of 26 megapixels, takes half an hour, and ``f``, cold calls of ``compress``, ten
+minutes of both cores with nothing beside: they are run only when asked for.
 """
 
 import json
@@ -53,6 +54,14 @@ start = time.perf_counter()
 import coordnet
 image = coordnet.decompress(sys.argv[1]).image
 print(time.perf_counter() - start)
+"""
+
+_COLD = """
+import sys, time
+start = time.perf_counter()
+import coordnet as cn
+blob = cn.compress(sys.argv[1], bpp=float(sys.argv[2]), effort=sys.argv[3], progress=False)
+print(time.perf_counter() - start, len(blob))
 """
 
 _LARGE = (
@@ -211,6 +220,27 @@ def large(options: Options) -> Section:
     )  # fmt: skip
 
 
+def cold(options: Options) -> Section:
+    """Seconds of a first call, in a new process without any program compiled before."""
+    rows: list[Row] = []
+    figures = []
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "a.png"
+        for effort, most in options.pick((("fast", 30), ("default", 300)), (("fast", 30),)):
+            for name in options.pick(("kodim05", "kodim15"), ("kodim05",)):
+                found = _kodak(name, options)
+                cn.write_image(source, found.image)
+                said = python(_COLD, str(source), "0.6", effort).split()
+                rows.append({
+                    "what": f"{effort}, compilation and import included", "picture": found.name,
+                    "bpp": 0.6, "run s": float(said[0]), "bytes": int(said[1]), "for": "an encode",
+                })  # fmt: skip
+            worst = max(row["run s"] for row in rows if row["what"].startswith(effort))
+            what = f"compress, effort {effort}: a cold call, a Kodak picture"
+            figures.append(Figure(what, worst, "s", most, most, "less"))
+    return Section("Cold calls", "The slower picture counts.", rows, figures)
+
+
 def rates(_: Options) -> Section:
     """What rate_distortion.py has found so far."""
     found = json.loads(rate_distortion.OUT.read_text())
@@ -246,7 +276,7 @@ def rates(_: Options) -> Section:
         "coordnet best: bytes at equal PSNR, against Cool-Chic 4.2", _of_best(found, rows), "%",
         20, 5, "less",
     ))  # fmt: skip
-    what = "plain weights, 100,000 steps, over COIN's recipe, 20 minutes"
+    what = "plain weights over COIN's recipe, 20 minutes of a core at most"
     figures.append(Figure(what, _of_weights(found, rows), "dB", 1.5, 3))
     note = (
         "Real bytes. BD-rate by monotone cubics of the log rate over PSNR, between 0.1 and 1.0 "
@@ -285,7 +315,7 @@ def _of_weights(found: rate_distortion.Found, rows: list[Row]) -> float | None:
     return mean(gains) if gains else None
 
 
-SECTIONS = {"a": steps, "b": decoding, "c": above_native, "d": large, "e": rates}
+SECTIONS = {"a": steps, "b": decoding, "c": above_native, "d": large, "e": rates, "f": cold}
 
 if __name__ == "__main__":
     assert __doc__

@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+import tracemalloc
 import zlib
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from coordnet.codec._parts import parts
 from coordnet.codec._pyramid import shapes
 
 PROFILE = b"profile of 16 bt" + b"RGB " + bytes(40)  # where it says of what it is
+_GOLDEN = Path(__file__).parent / "golden"
 EXIF = b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0"  # a TIFF header, and a directory of nothing
 
 
@@ -316,17 +318,22 @@ def test_damaged_files_are_refused_or_read(files, sealed):
         blob = files[n % len(files)]
         damaged = bytearray(blob)
         for _ in range(rng.integers(1, 4)):
-            way, place = rng.integers(4), int(rng.integers(len(damaged)))
+            way, place = rng.integers(5), int(rng.integers(len(damaged)))
             if way == 0:
                 damaged[place] ^= 1 << rng.integers(8)
             elif way == 1:
                 damaged[place] = rng.integers(256)
             elif way == 2 and len(damaged) > 20:
                 del damaged[place : place + rng.integers(1, 9)]
+            elif way == 3 and place > 20:
+                del damaged[place:]
             else:
                 damaged[place:place] = rng.bytes(int(rng.integers(1, 5)))
         if sealed:  # so that the parser itself is tried
             damaged[6:10] = zlib.crc32(bytes(damaged[10:])).to_bytes(4, "little")
+        watched = n % 20 == 0  # watching what is allocated takes time
+        if watched:
+            tracemalloc.start()
         try:
             found = cn.decompress(bytes(damaged), max_pixels=2**14)
             read += 1
@@ -336,6 +343,11 @@ def test_damaged_files_are_refused_or_read(files, sealed):
             broken += 1
         except ValueError as error:
             refused += "max_pixels" in str(error)
+        finally:
+            if watched:
+                # 90 bytes for each of 2^14 pixels, and tables that are kept from then on
+                assert tracemalloc.get_traced_memory()[1] < 2**24
+                tracemalloc.stop()
     assert read + refused + broken == 1500
     # whole files alone where the checksum is that of the file before
     assert read > 100 if sealed else read < 15
@@ -437,6 +449,10 @@ def test_decoding_needs_no_jax(files, tmp_path):
 import sys, coordnet
 image = coordnet.decompress({str(path)!r}).image
 assert image.shape == (40, 52, 4)
+assert coordnet.decompress({str(_GOLDEN / "relu.cnet")!r}).image.shape[2] == 3
+coordnet.register_plugins()
+from PIL import Image
+assert Image.open({str(path)!r}).convert("RGBA").size == (52, 40)
 assert not {{"jax", "flax", "optax", "scipy", "matplotlib"}} & set(sys.modules), sys.modules
 from coordnet._cli import main
 assert main(["decompress", {str(path)!r}, "-o", {str(tmp_path / "a.png")!r}, "--quiet"]) == 0
