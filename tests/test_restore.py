@@ -190,6 +190,39 @@ def test_crops_show_what_a_whole_picture_shows(folder):
     assert float(jnp.abs(off).mean()) < moved
 
 
+def test_pictures_that_are_saved_twice_have_a_second_grid(folder, monkeypatch):
+    saved = []
+
+    def noted(picture, *args, **options):
+        saved.append((picture, as_jpeg(picture, *args, **options)))
+        return saved[-1][1]
+
+    monkeypatch.setattr(_degrade, "_TWICE", 1.0)
+    monkeypatch.setattr(_degrade, "as_jpeg", noted)
+    crops(0, folder=Folder(folder), seed=0, halo=4, side=12, many=16)
+    shifts = set()
+    for (_, first), (again, _) in itertools.pairwise(saved):
+        with Image.open(io.BytesIO(first)) as opened:
+            before = np.asarray(opened)
+        if before.shape[0] > 256:  # with room for a second grid, so that it is the first time
+            at = itertools.product(range(8), range(8))
+            here = [(y, x) for y, x in at if np.array_equal(before[y:, x:][:256, :256], again)]
+            assert here
+            shifts.add(here[0])
+    assert len(shifts) > 4  # of eight drawings out of 64
+
+
+def test_crops_are_drawn_by_their_error():
+    found, wanted = np.zeros((60, 60, 20), np.float32), np.zeros((60, 60, 12), np.float32)
+    wanted[:10, 40:] = 1
+    rng = np.random.default_rng(0)
+    drawn = [_degrade._corners(rng, found, wanted, 2, 8) for _ in range(100)]
+    y, x = np.concatenate(drawn).T
+    # all but those that go by no error meet it; of even ones one in ten would
+    assert ((y < 10) & (x > 32)).mean() > 0.9
+    assert y.min() >= 2
+
+
 def test_ordered_is_in_order_and_stops():
     made = []
     stream = ordered(lambda k: made.append(k) or k, 5, workers=3, ahead=6)

@@ -2,16 +2,18 @@
 
 import json
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from flax import nnx
-from PIL import Image
+from PIL import Image, ImageCms
 from test_jpeg import photo
 
 import coordnet as cn
 from coordnet import _cli, _commands_restore
+from coordnet._color import to_uint8
 from coordnet.restore import _ridge, _train
 from coordnet.restore._cleaner import seen
 from coordnet.restore._jpeg import as_jpeg, read_jpeg
@@ -322,3 +324,56 @@ def test_on_the_command_line(folder, tmp_path, monkeypatch, capsys):
     assert "give `scale`" in capsys.readouterr().err
     assert _cli.main(["upscale", source, "2", "-o", source, "--model", "mine.safetensors"]) == 2
     assert "are the same file" in capsys.readouterr().err
+
+
+def test_dejpeg_on_the_command_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    clean = Image.fromarray(photo(40, 56))
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    clean.save("bad.jpg", quality=30, exif=turned, icc_profile=profile, dpi=(300, 300))
+    assert _cli.main(["dejpeg", "bad.jpg", "-o", "good.png"]) == 0
+    assert "40x56" in capsys.readouterr().out
+    with Image.open("good.png") as opened:
+        assert opened.info["icc_profile"] == profile
+        assert opened.info["dpi"] == pytest.approx((300, 300), abs=0.1)  # PNG has whole metres
+        assert opened.getexif()[0x0131] == "coordnet dejpeg"
+        assert opened.getexif().get(0x0112, 1) == 1
+        np.testing.assert_array_equal(opened, to_uint8(cn.dejpeg("bad.jpg")))
+    Path("cut.jpg").write_bytes(Path("bad.jpg").read_bytes()[:-300])
+    clean.convert("CMYK").save("four.jpg")
+    for name in ("cut", "four"):
+        assert _cli.main(["dejpeg", f"{name}.jpg", "-o", f"{name}.png"]) == 2
+        assert f"{name}.jpg: " in capsys.readouterr().err
+        assert not Path(f"{name}.png").exists()
+    Path("scans").mkdir()
+    Image.fromarray(photo(256, 256)).save("scans/a.png")
+    monkeypatch.setattr(_ridge, "QUALITIES", (20, 80))
+    monkeypatch.setattr(_train, "solved", partial(_ridge.solved, pictures=4))
+    _ridge._told.cache_clear()
+    assert _cli.main(["train", "dejpeg", "scans", "--name", "maps"]) == 0
+    assert _cli.main(["dejpeg", "bad.jpg", "-o", "maps.png", "--model", "maps.safetensors"]) == 0
+    _ridge._told.cache_clear()
+    assert cn.read_image("maps.png").shape == (56, 40, 3)
+
+
+def test_upscale_keeps_what_a_file_has(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    form = {"width": 4, "blocks": 1}
+    write_weights(
+        Upscaler(**form, rngs=nnx.Rngs(0)), "a.safetensors", "upscale", form, {"name": "a"}
+    )
+    deep = np.linspace(0, 1, 24 * 30 * 3, dtype=np.float32).reshape(24, 30, 3)
+    cn.write_image("deep.png", deep, bits=16)
+    Image.fromarray(photo(24, 30)).quantize(16).save("few.png", dpi=(200, 200))
+    for name, bits in (("deep", 16), ("few", 8)):
+        large = f"{name}-large.png"
+        assert _cli.main(["upscale", f"{name}.png", "2", "--model", "a.safetensors"]) == 0
+        found, info = cn.read_image(large, info=True)
+        assert (found.shape, info.bits) == ((48, 60, 3), bits)
+    with Image.open("few-large.png") as opened:
+        assert opened.info["dpi"] == pytest.approx((200, 200), abs=0.1)
+    # a fresh network is the cubic: 256 levels would be up to half of one off
+    expected = cn.upscale(deep, 2, model="a.safetensors")
+    assert np.abs(cn.read_image("deep-large.png") - expected).max() < 1 / 65000
