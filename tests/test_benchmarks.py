@@ -36,7 +36,7 @@ def fann(monkeypatch):
     ("script", "parts"),
     [
         ("speed", "a,b,c"), ("speed", "d,e"), ("speed", "f,g"), ("quality", ""),
-        ("trainers", "a,b"), ("trainers", "c,e"), ("trainers", "d"), ("restore", "a,b,c,d,e,f,g"),
+        ("trainers", "a,b"), ("trainers", "c,e"), ("trainers", "d"), ("restore", "a,b,c,d,e,f,g,h"),
         ("unjpeg", "a,b"),
     ],
 )  # fmt: skip

