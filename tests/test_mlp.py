@@ -208,6 +208,26 @@ def test_a_fit_that_breaks_goes_back(monkeypatch):
     assert cn.psnr(cn.decompress(blob).image, image) > 30
 
 
+def test_a_fit_that_slowly_comes_apart_goes_back(monkeypatch):
+    """A tenth worse for five calls on end: the best weights again, at half the pace."""
+    errors = [0.4, 0.2, 0.23, 0.23, 0.21, 0.23, 0.23, 0.23, 0.23, 0.23, *[0.19] * 30]
+    given = iter(errors)
+    seen = []
+
+    def learn(form, size, tensors, moments, flat, rounding, at, steps, pace, key):
+        seen.append((float(tensors[0][0, 0]), float(pace)))
+        return [v + 1 for v in tensors], moments, next(given)
+
+    monkeypatch.setattr(_plain, "_learn", learn)
+    samples = np.zeros((4, 4, 3), np.uint8)
+    form = _plain.planned((4, 4), 3, 60)
+    _plain.fitted(samples, form, 60, len(errors) * _plain._STEPS, 0, _plain.Bar())
+    first = seen[0][0]
+    moved = [round(value - first) for value, _ in seen]
+    assert moved == [*range(10), *range(2, 32)]
+    assert [pace for _, pace in seen] == [1.0] * 10 + [0.5] * 30
+
+
 def test_a_picture_needs_room_for_a_network():
     with pytest.raises(ValueError, match="`kind` 'weights' needs bpp or max_bytes"):
         cn.compress(picture(), kind="weights")

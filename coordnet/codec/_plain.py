@@ -34,6 +34,8 @@ _STEPS = 50  # in one call
 _RATE, _RATE_UNITS = 1.5e-3, 15
 _WARMUP = 200  # steps
 _BROKEN = 2.0  # times the least error: a fit that has come to that does not come back
+# ... nor one that stays above so many times the least for so many calls (of 97 units, at 8e-4)
+_WORSE, _LONG = 1.1, 5
 _BITS = 6.0  # that a weight takes, when the network is planned
 _ROUNDED = 0.5  # of the steps: from then on weights are rounded as they will be
 _AGAIN = 0.75  # of the steps: the rounding is chosen once more
@@ -155,7 +157,7 @@ def fitted(
     few = np.random.default_rng(seed).integers(len(flat), size=4 * POINTS)
     rounding = _Rounding([0.0] * len(tensors), 0.0)
     found, at, rounds, begun = None, 0, [_ROUNDED, _AGAIN], time.perf_counter()
-    pace, least, kept = 1.0, math.inf, [jnp.array(v) for v in tensors]
+    pace, least, kept, worse = 1.0, math.inf, [jnp.array(v) for v in tensors], 0
     while at < steps:
         if rounds and at >= rounds[0] * steps:
             rounds.pop(0)
@@ -166,15 +168,17 @@ def fitted(
                 return finest(form, now, worth, most)
             price = _SLOPE * float(_error(form, tensors, size, flat, few)) / (8 * most)
             rounding = _Rounding([step_of(index) for index, _ in found.tensors], price)
-            least = math.inf
+            least, worse = math.inf, 0
         tensors, moments, error = _learn(
             form, size, tensors, moments, flat, rounding, at, steps, pace, key
         )
         at += _STEPS
         bar.tick(min(at, steps), time.perf_counter() - begun)
         bar.look(psnr_from(float(error)))
-        if not float(error) < _BROKEN * least:  # back to where it was whole, and slower
-            tensors, pace = [jnp.array(v) for v in kept], pace / 2
+        worse = worse + 1 if float(error) > _WORSE * least else 0
+        if worse == _LONG or not float(error) < _BROKEN * least:
+            # back to where it was whole, and slower
+            tensors, pace, worse = [jnp.array(v) for v in kept], pace / 2, 0
             moments = _rule().init(tensors)
         elif float(error) < least:
             least, kept = float(error), [jnp.array(v) for v in tensors]
