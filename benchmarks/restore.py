@@ -329,7 +329,7 @@ def enlarged_by(
 def enlarging(options: Options) -> Section:
     """Set5 and Set14 at scale 2, 3 and 4, one network for all scales."""
     rows: list[Row] = []
-    models = tuple(m for m in MODELS["upscale"] if m.startswith("photos"))
+    models = tuple(m for m in MODELS["upscale"] if m != "paintings")
     means: dict[tuple[str, float, str], float] = {}
     for folder in options.pick(("set5", "set14"), ("set5",)):
         found = pictures(f"{folder}/*.png", options, "RGB")

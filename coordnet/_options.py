@@ -341,7 +341,7 @@ def _upscale_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--model", default="photos", metavar="NAME|FILE",
-        help="photos, paintings, or weights of `coordnet train upscale` (photos)",
+        help="photos, paintings, medium, or weights of `coordnet train upscale` (photos)",
     )  # fmt: skip
     parser.add_argument(
         "--detail", type=float, default=1.0, metavar="D", help="how coarse, 1 (strokes) to 4 (1)"
@@ -368,7 +368,7 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--begin",
         metavar="MODEL",
-        help="photos, paintings or a file, to go on from; give another --seed",
+        help="photos, paintings, medium or a file, to go on from; give another --seed",
     )
     parser.add_argument("--watch", metavar="FOLDER", help="write the verification pictures here")
     parser.add_argument("--note", metavar="TEXT", help="for the card: licences, where from")

@@ -82,7 +82,9 @@ def test_a_training_goes_on_from_another_network(folder, tmp_path):
     assert (wide.first.out_features, wide.blocks) == (6, 1)
     off = np.abs(wide.first.kernel[..., :4] - old.trunk.first.kernel[...])
     assert off.max() < 0.01  # as above: what was learnt is still there
-    with pytest.raises(ValueError, match="`begin` must be 'photos' or 'paintings' or the path"):
+    with pytest.raises(
+        ValueError, match="`begin` must be 'photos' or 'paintings' or 'medium' or the path"
+    ):
         train_upscale(folder, output, name="mine", begin="cats")
 
 

@@ -219,7 +219,7 @@ def test_the_map_shows_what_is_invented(model):
         ({"scale": 2, "detail": 0}, "`detail` must be from 1"),
         ({"scale": 2, "consistency": 2}, "`consistency` must be from 0 to 1"),
         ({"scale": 2, "repair": -1}, "`repair` must be from 0 to 1"),
-        ({"scale": 2, "model": "cats"}, "`model` must be 'photos' or 'paintings' or"),
+        ({"scale": 2, "model": "cats"}, "`model` must be 'photos' or 'paintings' or 'medium' or"),
         ({"scale": float("nan")}, "`scale` must be above 0"),
     ],
 )

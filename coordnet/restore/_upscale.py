@@ -176,8 +176,10 @@ def upscale(
         image: ``(h, w, c)`` in [0, 1], of 1, 3 or 4 channels, or the path of a picture.
         scale: How many times larger, 1 to 30; networks have learnt those up to 4.
         size: Instead: the height, or (height, width).
-        model: ``"photos"`` or ``"paintings"``, or the path of weights of ``coordnet train
-            upscale``. What a network has learnt from, :func:`data_card` says.
+        model: ``"photos"`` or ``"paintings"``; ``"medium"``, which is larger and has learnt from
+            both (of Set5 0.12 to 0.18 dB more than ``"photos"``, in three times the time); or the
+            path of weights of ``coordnet train upscale``. What a network has learnt from,
+            :func:`data_card` says.
         detail: How coarse the detail is, from 1 to 4: how many pixels of a fine scan one of the
             result stands for. Of a painting the strokes (1), or the arm that they paint (4).
         consistency: How far the result, reduced again, is brought to be the picture, so that no

@@ -28,7 +28,7 @@ _KINDS: dict[str, dict[str, type[nnx.Module]]] = {
     "upscale": {"upscaler": Upscaler},
 }
 #: Networks that ship, by what they are for; the first is used when none is named.
-MODELS = {"dejpeg": ("small",), "upscale": ("photos", "paintings")}
+MODELS = {"dejpeg": ("small",), "upscale": ("photos", "paintings", "medium")}
 _MOST = 4096  # features or blocks of a network in a file
 _LEVELS = 127  # of a kernel's weights, to each side of 0
 
