@@ -183,7 +183,7 @@ def draw(found: Found, pictures: list[str], path: Path) -> None:
         axis.grid(alpha=0.3)
     axes.flat[0].legend(fontsize=7)
     figure.tight_layout()
-    figure.savefig(path, dpi=70)
+    figure.savefig(path, dpi=56)
 
 
 def main() -> None:
