@@ -14,9 +14,7 @@ import jax
 import numpy as np
 from _tables import rounded
 
-
-def cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+from coordnet._cores import cores
 
 
 def _processor() -> str:

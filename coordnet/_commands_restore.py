@@ -3,6 +3,7 @@
 import dataclasses
 import sys
 import time
+import unicodedata
 from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from ._decode import ImageInfo
 
 _LISTED = 12  # of a card's lists longer ones are counted
+_NAMED = 3  # painters, in a file that is written
 _SOFTWARE = 0x0131  # the EXIF tag that says what made a file
 _DETAILS, _SIZES = 0x8769, (0xA002, 0xA003)  # a block of EXIF, and tags in it that are old now
 
@@ -57,13 +59,35 @@ def run_upscale(options: Namespace) -> Outcome:
     )  # fmt: skip
     what = "repaired" if image.shape[:2] == native else "detail invented"
     by = f"upscale; {what} by {card['name']}"
-    by += f", learnt from {len(card['pictures'])} pictures" if "pictures" in card else ""
+    by += _learnt_from(card)
     by += f", begun from {card['begun from']['name']}" if "begun from" in card else ""
     deep = info.bits == 16 and check_kind(output, image.shape[2], 8) in WITH_16_BITS
     bits = 16 if deep else 8
     write_image(output, image, bits=bits, info=_signed(info, by))
     made = _made(output, image, begun)
     return made._replace(record=made.record | {"model": card["name"]})
+
+
+def _learnt_from(card: dict[str, Any]) -> str:
+    """Say from how many pictures, and who painted most of them.
+
+    >>> painters = {"Klimt": 1, "Manet": 2, "Monet": 9, "Redon": 1, "Vermeer": 1}
+    >>> _learnt_from({"pictures": 20 * ["a.png"], "painters": painters})
+    ', learnt from 20 pictures, 14 of them by Monet, Manet, Klimt and 2 others'
+    >>> _learnt_from({"pictures": ["a.png"], "painters": {"Monet": 1}}), _learnt_from({})
+    (', learnt from 1 pictures, by Monet', '')
+    """
+    if "pictures" not in card:
+        return ""
+    said, painters = f", learnt from {len(card['pictures'])} pictures", card.get("painters")
+    if not isinstance(painters, dict) or not all(isinstance(n, int) for n in painters.values()):
+        return said
+    names = sorted(painters, key=lambda name: (-painters[name], name))
+    if not names:
+        return said
+    painted, others = sum(painters.values()), len(names) - _NAMED
+    said += f", {painted} of them" if painted < len(card["pictures"]) else ","
+    return f"{said} by {', '.join(names[:_NAMED])}" + (f" and {others} others" * (others > 0))
 
 
 def run_train(options: Namespace) -> Outcome:
@@ -138,6 +162,8 @@ def _listed(card: dict[str, Any], start: str) -> str:
         if isinstance(value, dict) and "name" in value:
             said += f"{start}{name}:" + _listed(value, start + "  ")
             continue
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} {own}" for key, own in value.items())
         many = isinstance(value, list) and len(value) > _LISTED
         said += f"{start}{name}: {len(value) if many else value}"
     return said
@@ -158,7 +184,9 @@ def _signed(info: "ImageInfo", by: str) -> "ImageInfo":
     """Return what a file is to say, with what made it in its EXIF."""
     from PIL import Image
 
-    said = f"coordnet {by}"
+    # EXIF holds ASCII: letters lose their accents, and what is no letter of it becomes a ?
+    plain = unicodedata.normalize("NFKD", f"coordnet {by}")
+    said = "".join(c for c in plain if not unicodedata.combining(c))
 
     def with_software(block: bytes) -> bytes:
         exif = Image.Exif()

@@ -86,8 +86,8 @@ examples:
   coordnet train upscale etchings/ --name etchings --minutes 60 --watch stages/
   coordnet train dejpeg scans/ --name scans      # then: coordnet dejpeg --model scans.safetensors
 
-Every tenth picture is set aside to verify: --watch writes four of them at every stage as original,
-input and result. Run again, it goes on where it was stopped.""",
+Every tenth picture is set aside to verify: --watch writes them (16 at most) at every stage as
+original, input and result. Run again, it goes on where it was stopped.""",
     "info": """\
 examples:
   coordnet info photo.cnet

@@ -3,7 +3,6 @@
 import dataclasses
 import importlib.metadata
 import math
-import os
 from collections.abc import Sequence
 from html import escape
 from os import PathLike
@@ -16,6 +15,7 @@ from PIL import Image
 
 from . import _page
 from ._coords import Window
+from ._cores import cores
 from ._files import atomic_path, check_target
 from ._images import read_image
 from ._metrics import psnr
@@ -235,8 +235,7 @@ def _made_by() -> str:
 def _machine() -> str:
     device = jax.devices()[0]
     if device.platform == "cpu":
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        return f"{cores} CPU cores"
+        return f"{cores()} CPU cores"
     return device.device_kind
 
 

@@ -158,9 +158,8 @@ def training(
                     "step": stage.step, "minutes": stage.minutes, "loss": stage.loss,
                     "dB to a cubic": stage.gain,
                 })  # fmt: skip
-                wide = [t for t in stage.triptychs if t.shape == stage.triptychs[0].shape]
                 said = f"step {stage.step}, {stage.minutes:.1f} minutes, {stage.gain:+.2f} dB"
-                whole = cn.add_caption(np.concatenate(wide), f"{said} to a cubic")
+                whole = cn.add_caption(sheet(stage.triptychs), f"{said} to a cubic")
                 keep(args.out / f"stage-{stage.step:06d}.jpg", whole)
                 film.add(whole, repeat=2)
 
@@ -171,6 +170,18 @@ def training(
             )  # fmt: skip
         print(args.out / "learning.mp4")
         print(weights)
+
+
+def sheet(triptychs: list[np.ndarray]) -> np.ndarray:
+    """Lay triptychs below each other, in two columns if they are more than four."""
+    height, width = (max(t.shape[k] for t in triptychs) for k in (0, 1))
+    rows = len(triptychs) if len(triptychs) <= 4 else -(-len(triptychs) // 2)
+    columns = -(-len(triptychs) // rows)
+    whole = np.ones((rows * height, columns * width, 3), np.float32)
+    for k, triptych in enumerate(triptychs):
+        y, x = k % rows * height, k // rows * width
+        whole[y : y + triptych.shape[0], x : x + triptych.shape[1]] = triptych
+    return whole
 
 
 def in_parts(image: np.ndarray, folder: Path) -> Path:

@@ -17,7 +17,7 @@ LAYERS = {
         ["_metrics"],
     ],
     "1 the outside world": [
-        ["_cache", "_files", "_pnm", "_progress", "_video_encoder"],
+        ["_cache", "_cores", "_files", "_pnm", "_progress", "_video_encoder"],
         ["_decode", "_pillow"],
         ["_caption", "_encode"],
         ["_images", "_video"],

@@ -3,6 +3,8 @@
 import io
 import itertools
 import logging
+from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import as_file, files
 from typing import Any
 
 import jax
@@ -524,8 +526,10 @@ def test_what_is_told_is_always_heard():
 
 
 def test_cards_are_told_by_name_and_by_file(tmp_path, unchecked):
-    names = [data_card("upscale", model=name)["name"] for name in MODELS["upscale"]]
-    assert (data_card("dejpeg")["name"], *names) == ("small", *MODELS["upscale"])
+    for kind in ("dejpeg", "upscale"):
+        found = tuple(data_card(kind, model=name)["name"] for name in MODELS[kind])
+        assert found == MODELS[kind]
+    assert data_card("dejpeg") == data_card("dejpeg", model="small")
     assert data_card("upscale") == data_card("upscale", model="photos")
     card = data_card("upscale", model="paintings")
     assert set(card["set aside"]).isdisjoint(card["pictures"])
@@ -537,8 +541,14 @@ def test_cards_are_told_by_name_and_by_file(tmp_path, unchecked):
     with pytest.raises(ValueError, match="`kind` must be 'dejpeg' or 'upscale', got 'cats'"):
         data_card("cats")  # type: ignore[arg-type]
     for model in ("cats", 3):
-        with pytest.raises(ValueError, match="`model` must be 'small' or the path"):
+        with pytest.raises(ValueError, match=r"`model` must be 'small' or .*the path"):
             data_card("dejpeg", model=model)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("kind", "name"), [(k, m) for k, models in MODELS.items() for m in models])
+def test_weights_that_ship_are_as_small_as_they_promise(kind, name):
+    with as_file(files("coordnet.restore") / "weights" / f"{kind}-{name}.safetensors") as path:
+        assert path.stat().st_size <= (1_000_000 if name == "medium" else 200_000)
 
 
 def test_soft_chroma_and_grain():
@@ -596,22 +606,47 @@ def test_a_gpu_learns_in_bfloat16(monkeypatch, folder):
 
 def test_a_batch_in_parts_is_the_batch(monkeypatch):
     rng = np.random.default_rng(0)
-    shown = rng.normal(size=(4, 14, 14, 20)).astype(np.float32)
-    truth = rng.normal(size=(4, 6, 6, 12)).astype(np.float32)
-    told = rng.normal(size=(4, 19)).astype(np.float32)
-    batch = Crops(shown, told, np.zeros((4, 2), np.int32), truth)
+    shown = rng.normal(size=(10, 14, 14, 20)).astype(np.float32)
+    truth = rng.normal(size=(10, 6, 6, 12)).astype(np.float32)
+    told = rng.normal(size=(10, 19)).astype(np.float32)
+    batch = Crops(shown, told, np.zeros((10, 2), np.int32), truth)
     graph, weights = nnx.split(wild(4, 1))
     found = []
-    for cpu in (True, False):
+    for cpu, workers in ((True, 1), (False, 1), (True, 3)):  # of 4, 4 and 2 crops in a row
         monkeypatch.setattr(_learn, "_on_cpu", lambda cpu=cpu: cpu)
+        monkeypatch.setattr(_learn, "_pool", ThreadPoolExecutor(workers))
         own = jax.tree.map(jnp.array, weights)
         state = _learn._rule.init(own)
         found.append(_learn._step(graph, cost, own, state, batch, jnp.float32(0.01)))
     # float32: sums in another order, of which Muon makes 3e-4 of a step
     assert float(found[1][2]) == pytest.approx(float(found[0][2]), rel=1e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=3e-5), found[0][0], found[1][0])
+    jax.tree.map(np.testing.assert_array_equal, found[0], found[2])  # whatever the number of cores
     moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), found[0][0], weights)
     assert max(jax.tree.leaves(moved)) > 0.005
+
+
+def test_batches_are_sent_ahead_in_their_order(monkeypatch):
+    made = []
+
+    def stream():
+        try:
+            for k in range(3):
+                made.append(k)
+                yield np.full(2, k)
+        finally:
+            made.append("closed")
+
+    for cpu, ahead in ((True, 0), (False, 1)):
+        monkeypatch.setattr(_learn, "_on_cpu", lambda cpu=cpu: cpu)
+        made.clear()
+        assert [int(b[0]) for b in _learn._sent_ahead(stream())] == [0, 1, 2]
+        made.clear()
+        batches = _learn._sent_ahead(stream())
+        assert int(next(batches)[0]) == 0
+        assert made == list(range(1 + ahead))
+        batches.close()
+        assert made[-1] == "closed"
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from coordnet._color import to_uint8
 from coordnet.restore import _ridge, _train
 from coordnet.restore._cleaner import seen
 from coordnet.restore._jpeg import as_jpeg, read_jpeg
-from coordnet.restore._train import keep_triptychs, look_of, train_upscale
+from coordnet.restore._stream import Folder
+from coordnet.restore._train import keep_triptychs, look_of, painters_of, train_upscale
 from coordnet.restore._upscaler import Upscaler
 from coordnet.restore._weights import read_weights, write_weights
 
@@ -50,12 +51,37 @@ def test_a_training_of_seconds(folder, tmp_path):
     assert not output.with_suffix(".checkpoint").exists()
     assert stages[-1].step > 0
     for stage in stages:
-        assert len(stage.triptychs) == min(4, len(card["set aside"]))
+        assert len(stage.triptychs) == len(card["set aside"])
         assert all(t.shape == (48, 3 * 48, 3) for t in stage.triptychs)
     paths = keep_triptychs(tmp_path / "stages", stages[-1])
     assert [cn.read_image(p).shape for p in paths] == [(48, 144, 3)] * len(paths)
     small = np.full((8, 8, 3), 0.5, np.float32)
     assert cn.upscale(small, 2, model=output).shape == (16, 16, 3)
+
+
+def test_the_card_says_who_painted(folder, caplog):
+    (folder / "list.csv").write_text(
+        "\ufefffile,painter,year\np0.png,Monet,1906\np1.png,Monet,1866\np2.png,Vermeer,1665\n"
+        "p3.png,,1700\nlost.png,Nobody,1\n",
+        encoding="utf-8",
+    )
+    (folder / "other.csv").write_text("name,age\np4.png,3\n")
+    # of what is broken in its midst nothing is taken
+    rows = b"p5.png,Klimt\n" * 2000
+    (folder / "torn.csv").write_bytes(b"file,painter\n" + rows + b"p6.png,\xff\xfe\n")
+    within = folder / "within"
+    within.mkdir()
+    Image.fromarray(photo(300, 320, 0)).save(within / "p4.png")  # of another place
+    pictures = Folder(folder)
+    caplog.clear()
+    names = {path.name for path in pictures.training}
+    assert {"p0.png", "p1.png", "p2.png"} <= names
+    found = painters_of(pictures)
+    assert found == {"painters": {"Monet": 2, "Vermeer": 1}}
+    assert [r.getMessage().split(":")[0] for r in caplog.records] == ["left out"]
+    assert "torn.csv" in caplog.text
+    (folder / "list.csv").unlink()
+    assert painters_of(pictures) == {}
 
 
 def test_a_training_goes_on_from_another_network(folder, tmp_path):
@@ -275,6 +301,8 @@ def test_look(tmp_path):
     [
         ({"name": "two words"}, "`name` must be of letters"),
         ({"minutes": 0}, "`minutes` must be above 0"),
+        ({"blocks": 0}, "`blocks` must be a whole number from 1 to 4096, got 0"),
+        ({"width": 5000}, "`width` must be a whole number from 1 to 4096, got 5000"),
         ({"output": "a.bin"}, r"a\.bin: weights are a \.safetensors file"),
         ({"folder": "none"}, "none: is not a folder"),
     ],
@@ -292,6 +320,7 @@ def test_what_is_refused(folder, tmp_path, monkeypatch, options, match):
 
 def test_on_the_command_line(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    (folder / "list.csv").write_text("file,painter\np0.png,Cézanne\n", "utf-8")
     train = ["train", "upscale", str(folder), "--name", "mine", "--minutes", "0.02"]
     assert _cli.main([*train, "--watch", "stages", "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
@@ -308,7 +337,9 @@ def test_on_the_command_line(folder, tmp_path, monkeypatch, capsys):
     assert cn.read_image(large).shape == (450, 480, 3)
     with Image.open(large) as opened:
         said = opened.getexif()[0x0131]
-    assert said.startswith("coordnet upscale; detail invented by mine, learnt from ")
+    many = len(record["card"]["pictures"])
+    by = f"coordnet upscale; detail invented by mine, learnt from {many} pictures"
+    assert said == f"{by}, 1 of them by Cezanne"
     assert _cli.main(["info", large]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"  by {said}"
     same = str(tmp_path / "same.png")

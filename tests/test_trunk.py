@@ -36,6 +36,8 @@ def test_a_larger_cleaner_computes_what_the_smaller_did(width, blocks):
     # float32: sums of up to 180 numbers, in another order
     np.testing.assert_allclose(wide(shown, told, corner), expected, atol=1e-4)
     assert float(jnp.abs(expected).max()) > 1
+    wide.trunk.hear.bias[...] = wide.trunk.hear.bias[...] + 1  # which is its own
+    np.testing.assert_array_equal(small(inner, told, corner + more), expected)
     slope = nnx.grad(lambda net: jnp.square(net(shown, told, corner)).mean())(wide)
     learnt = slope["last"]["kernel"][...][..., 6:, :]  # of what is new
     assert learnt.shape[2] == width - 6

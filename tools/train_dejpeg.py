@@ -31,7 +31,7 @@ from coordnet.restore._planes import to_rgb
 from coordnet.restore._screens import HELD_OUT_FONTS, screen
 from coordnet.restore._stream import Folder
 from coordnet.restore._trunk import widened
-from coordnet.restore._weights import read_weights, write_weights
+from coordnet.restore._weights import check_form, read_weights, write_weights
 
 _WATCHED = 4  # pictures of the validation part, and as many drawn screens
 
@@ -67,6 +67,10 @@ def main() -> None:
     options.work.mkdir(parents=True, exist_ok=True)
     folder = Folder(options.folder)
     form = {"width": options.width, "blocks": options.blocks}
+    try:
+        check_form(form)
+    except ValueError as error:
+        parser.error(str(error))
     net, before = Cleaner(**form, rngs=nnx.Rngs(options.seed)), None
     if options.begin is not None:
         small, before = read_weights(options.begin, "dejpeg")

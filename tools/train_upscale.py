@@ -1,7 +1,7 @@
 """Train an upscaler of another size than ``coordnet train upscale`` does, or in bfloat16.
 
-    python tools/train_upscale.py FOLDER photos-medium.safetensors --name photos-medium --note TEXT
-        --begin photos --width 64 --blocks 6 [--minutes 60] [--torch]
+    python tools/train_upscale.py FOLDER upscale-medium.safetensors --name medium --note TEXT
+        --begin photos --width 64 --blocks 4 --seed 5 [--minutes 60] [--torch]
 
 A network that begins from a smaller one computes what that one does, at first. A checkpoint lies
 beside the output, from which a run that was stopped goes on. ``--torch`` is for CPUs that compute

@@ -99,6 +99,7 @@ def fit(
             if rounding is not None or model == near(price.now):
                 break
         model = near(price.now)  # the picture is another than was thought: begin anew
+        bar.stage("fitting")
         price = Price(price.now)
     if rounding is None and target.size is not None:
         sizes = [plane.shape[:2] for plane in planes]

@@ -6,7 +6,6 @@ windows, margins and all, add up to that of the picture.
 """
 
 import math
-import os
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -16,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from .._cores import cores
 from . import _soap
 from ._grids import Grids
 from ._training import Params, fence, noisy, window_cost
@@ -219,7 +219,7 @@ def make_pass(
         found = _slopes(state.tuned, state.fixed, visit, size, len(some), now, key, first)
         return found[0], [np.asarray(g)[: len(some)] for g in found[1]]
 
-    with ThreadPoolExecutor(_cores()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         for begin in range(0, len(places), ROUND):
             rounds = places[begin : begin + ROUND]
             each = min(AT_ONCE, -(-len(rounds) // 2))  # two calls, at least, side by side
@@ -235,13 +235,6 @@ def make_pass(
                 state = _moved(state, [own for own, _ in found], pixels, now, bit)
     _move(grids, now)
     return state
-
-
-def _cores() -> int:
-    """Return how many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _move(grids: Grids, now: Pace) -> None:
@@ -286,7 +279,7 @@ def cost(
         found = _cost(params, windows, place, np.array(grids.size), grids.pixels(place))
         return [np.asarray(v, np.float64) for v in found]
 
-    with ThreadPoolExecutor(_cores()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         found = list(pool.map(of, grids.places() if places is None else places))
     errors, bits, shown = (np.sum(part, 0) for part in zip(*found, strict=True))
     return float(errors / shown), bits / shown

@@ -2,8 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ from flax import nnx
 from jaxtyping import Array
 
 from .._checkpoint import read_checkpoint, write_checkpoint
+from .._cores import cores
 from ._stream import ordered
 
 Net = TypeVar("Net", bound=nnx.Module)
@@ -24,6 +26,7 @@ _WARMUP = 200  # steps
 _STEADY = 0.6  # of the time; then the rate falls to 0 in a line
 _AS_ADAM = 0.2  # root of the mean square of Muon's moves at a rate of 1, as Adam's usually are
 _OTHERS = 0.2  # of the rate: of all that is no kernel
+_IN_A_ROW = 4  # crops that a core sums before it takes others
 _CLIP = 1.0  # largest norm of a gradient, some twenty times its usual
 
 
@@ -62,6 +65,10 @@ _rule = optax.chain(
 )
 
 
+# chains of crops beside each other: XLA's own threads find little to share in a single crop
+_pool = ThreadPoolExecutor(cores())
+
+
 @partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
 def _slope(graph: Any, cost: Cost, total: Any, weights: Any, part: Any) -> Any:
     """Return the loss and the slopes of all parts so far, added up."""
@@ -78,13 +85,38 @@ def _moved(total: Any, weights: Any, state: Any, rate: Array, parts: Array) -> A
 
 def _step(graph: Any, cost: Cost, weights: Any, state: Any, batch: Any, rate: Array) -> Any:
     many = jax.tree.leaves(batch)[0].shape[0]
-    # one after another on a CPU: what a crop needs stays in a core's caches
-    some = 1 if _on_cpu() else many
-    parts = [jax.tree.map(lambda v, k=k: v[k : k + some], batch) for k in range(0, many, some)]
-    total = jnp.float32(0), jax.tree.map(jnp.zeros_like, weights)
-    for part in parts:
-        total = _slope(graph, cost, total, weights, part)
+    parts = [batch]
+    if _on_cpu():  # one after another: what a crop needs stays in a core's caches
+        parts = [jax.tree.map(lambda v, k=k: v[k : k + 1], batch) for k in range(many)]
+
+    def chain(some: list[Any]) -> Any:
+        total = jnp.float32(0), jax.tree.map(jnp.zeros_like, weights)
+        for part in some:
+            total = _slope(graph, cost, total, weights, part)
+        return total
+
+    chains = [parts[k : k + _IN_A_ROW] for k in range(0, len(parts), _IN_A_ROW)]
+    if len(chains) == 1:
+        total = chain(parts)
+    else:  # their sums are added in order, whatever the number of cores
+        first, *others = _pool.map(lambda some: jax.block_until_ready(chain(some)), chains)
+        total = jax.tree.map(lambda v, *w: sum(w, v), first, *others)
     return _moved(total, weights, state, rate, jnp.float32(len(parts)))
+
+
+def _sent_ahead(batches: Generator[Any]) -> Generator[Any]:
+    """Yield batches while the next one is on its way to the device; a CPU has them already."""
+    if _on_cpu():
+        yield from batches
+        return
+    sent = None
+    with closing(batches):
+        for batch in batches:
+            here, sent = sent, jax.device_put(batch)
+            if here is not None:
+                yield here
+    if sent is not None:
+        yield sent
 
 
 def learn(
@@ -145,7 +177,7 @@ def learn(
         if checkpoint is not None:
             write_checkpoint(checkpoint, (weights, state), belongs=belongs, record=record)
 
-    batches = ordered(make, step)
+    batches = _sent_ahead(ordered(make, step))
     try:
         for batch in batches:
             if total is None and record["seconds"] + seconds >= _STEADY * time_of_all:

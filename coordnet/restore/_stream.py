@@ -75,7 +75,7 @@ class Folder:
         # a folder of one or two may have none to spare
         spare = [f for f in files if draw[f] < held_out]
         self.validation: Sequence[Path] = [] if self.training == files else spare
-        self._memory, self._lock = memory, Lock()
+        self.path, self._memory, self._lock = path, memory, Lock()
         self._broken: set[Path] = set()
         self._kept: OrderedDict[Path, UInt8[np.ndarray, "h w 3"]] = OrderedDict()
 

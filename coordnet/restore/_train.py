@@ -1,9 +1,12 @@
 """Training on a folder of pictures: the bias is theirs, and a card says so."""
 
+import csv
 import json
+import logging
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -26,13 +29,14 @@ from ._stream import Folder
 from ._trunk import widened
 from ._upscale import enlarged
 from ._upscaler import Upscaler, cost
-from ._weights import chosen, write_weights
+from ._weights import check_form, chosen, write_weights
 
-_WATCHED = 4  # pictures of the validation part
+_WATCHED = 16  # pictures of the validation part at most: a second or two for each stage
 _WATCHED_SIDE, _WATCHED_SCALE = 384, 4  # pixels of each, and how far it is reduced
 # of a step at its highest: of new weights, and of learnt ones (half, as dejpeg-small went on with;
 # nothing else was tried)
 _RATE, _RATE_ON = 4e-3, 2e-3
+_log = logging.getLogger(__name__)
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 
 
@@ -44,7 +48,8 @@ class Stage(NamedTuple):
         minutes: Since it began, or went on.
         loss: The mean since the last stage.
         gain: dB by which the verification pictures, 4 times larger, are nearer than a cubic's.
-        triptychs: Of each of them the original, the input and the result, side by side.
+        triptychs: Of each of them, of the first 16 at most, the original, the input and the result,
+            side by side.
     """
 
     step: int
@@ -75,7 +80,8 @@ def train_upscale(
     while it runs: the same call goes on from there.
 
     Args:
-        folder: Pictures of the kind whose detail is to be invented.
+        folder: Pictures of the kind whose detail is to be invented. If a ``.csv`` in it has the
+            columns ``file``, beside it, and ``painter``, the card says who painted how many.
         output: The weights, a ``.safetensors`` file that ``upscale(model=)`` takes.
         name: What the bias is called: ``"paintings"``.
         minutes: Of training.
@@ -110,6 +116,8 @@ def train_upscale(
     >>> cn.upscale(cn.sample_image()[:9, :9], 2, model=output).shape
     (18, 18, 3)
     """
+    size = {k: v for k, v in (("width", width), ("blocks", blocks)) if v is not None}
+    check_form(size)
     if not minutes > 0:
         msg = f"`minutes` must be above 0, got {minutes!r}"
         raise ValueError(msg)
@@ -119,7 +127,7 @@ def train_upscale(
     old, before = (None, None) if begin is None else _begun_from(begin, output)
     if old is not None:
         form = {"width": old.last.in_features, "blocks": old.trunk.blocks}
-    form |= {k: v for k, v in (("width", width), ("blocks", blocks)) if v is not None}
+    form |= size
     net = Upscaler(**form, rngs=rngs) if old is None else widened(old, **form, rngs=rngs)
     watched = _watched(pictures)
     begun = time.perf_counter()
@@ -223,7 +231,24 @@ def _card(name: str, pictures: Folder, note: str | None) -> dict[str, Any]:
         "set aside": [path.name for path in pictures.validation],
         "note": note,
         "look": look_of(pictures),
-    }
+    } | painters_of(pictures)
+
+
+def painters_of(pictures: Folder) -> dict[str, dict[str, int]]:
+    """Return who painted how many of the pictures that are learnt from, if a table says so."""
+    found: dict[Path, str] = {}
+    for table in sorted(pictures.path.rglob("*.csv")):
+        try:
+            with open(table, encoding="utf-8-sig", newline="") as file:
+                rows = list(csv.DictReader(file))
+        except (OSError, ValueError, csv.Error) as error:  # ValueError: it is not in UTF-8
+            _log.warning("left out: %s: %s", table, error)
+            continue
+        for row in rows:
+            if row.get("file") and row.get("painter"):
+                found[table.parent / row["file"]] = row["painter"]
+    painters = Counter(found[p] for p in pictures.training if p in found)
+    return {"painters": dict(sorted(painters.items()))} if painters else {}
 
 
 def _watched(pictures: Folder) -> list[Float[np.ndarray, "h w 3"]]:

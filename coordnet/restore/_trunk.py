@@ -107,7 +107,7 @@ def widened(net: Net, width: int, blocks: int, *, rngs: nnx.Rngs) -> Net:
         second.kernel[...] = jnp.zeros_like(second.kernel[...])
     if hasattr(wide, "place"):
         wide.place[..., :old_width] = found.place[...]
-    new.hear = old.hear
+    new.hear = nnx.clone(old.hear)
     for part, shape in (("kernel", (-1,)), ("bias", ())):
         a, b = (getattr(trunk.turn, part) for trunk in (old, new))
         turns = b[...].reshape(*shape, 2 * blocks + 1, 2, width)

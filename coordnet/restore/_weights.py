@@ -28,7 +28,10 @@ _KINDS: dict[str, dict[str, type[nnx.Module]]] = {
     "upscale": {"upscaler": Upscaler},
 }
 #: Networks that ship, by what they are for; the first is used when none is named.
-MODELS = {"dejpeg": ("small",), "upscale": ("photos", "paintings", "medium")}
+MODELS: dict[str, tuple[str, ...]] = {
+    "dejpeg": ("small",),
+    "upscale": ("photos", "paintings", "medium"),
+}
 _MOST = 4096  # features or blocks of a network in a file
 _LEVELS = 127  # of a kernel's weights, to each side of 0
 
@@ -77,6 +80,19 @@ def write_weights(
         temporary.write_bytes(data)
 
 
+def check_form(form: dict[str, int]) -> None:
+    """Refuse a network that no file of weights describes.
+
+    >>> check_form({"width": 0})
+    Traceback (most recent call last):
+    ValueError: `width` must be a whole number from 1 to 4096, got 0
+    """
+    for name, value in form.items():
+        if not (isinstance(value, int) and 1 <= value <= _MOST):
+            msg = f"`{name}` must be a whole number from 1 to {_MOST}, got {value!r}"
+            raise ValueError(msg)
+
+
 def read_weights(path: str | os.PathLike[str], kind: str) -> tuple[Any, Any]:
     """Return a network and its card.
 
@@ -87,9 +103,11 @@ def read_weights(path: str | os.PathLike[str], kind: str) -> tuple[Any, Any]:
     with _opened(path) as (file, said):
         _check_kind(said["kind"], kind, path)
         form = {str(k): int(v) for k, v in said["form"].items()}
-        if not all(0 < v <= _MOST for v in form.values()):
-            msg = f"{path}: describes an impossible network {form}"
-            raise FormatError(msg)
+        try:
+            check_form(form)
+        except ValueError as error:
+            msg = f"{path}: describes an impossible network: {error}"
+            raise FormatError(msg) from error
         make: Any = _KINDS[kind][said["network"]]
         graph, state = nnx.split(
             nnx.eval_shape(lambda: make(**form, rngs=nnx.Rngs(0))), nnx.Param, ...
