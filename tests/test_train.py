@@ -352,7 +352,7 @@ def test_on_the_command_line(folder, tmp_path, monkeypatch, capsys):
     assert json.loads(capsys.readouterr().out)["card"]["begun from"] == record["card"]
     assert _cli.main(["upscale", source, "1", "-o", same, "--model", "more.safetensors"]) == 0
     with Image.open(same) as opened:
-        assert opened.getexif()[0x0131].endswith(" pictures, begun from mine")
+        assert opened.getexif()[0x0131].endswith(" by Cezanne, begun from mine")
     assert _cli.main(["upscale", source, "-o", large, "--model", "mine.safetensors"]) == 2
     assert "give `scale`" in capsys.readouterr().err
     assert _cli.main(["upscale", source, "2", "-o", source, "--model", "mine.safetensors"]) == 2
