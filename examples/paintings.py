@@ -173,11 +173,12 @@ def training(
 
 
 def sheet(triptychs: list[np.ndarray]) -> np.ndarray:
-    """Lay triptychs below each other, in two columns if they are more than four."""
+    """Lay triptychs below each other, in two columns if they are more than four, over a band."""
     height, width = (max(t.shape[k] for t in triptychs) for k in (0, 1))
     rows = len(triptychs) if len(triptychs) <= 4 else -(-len(triptychs) // 2)
     columns = -(-len(triptychs) // rows)
-    whole = np.ones((rows * height, columns * width, 3), np.float32)
+    band = rows * height // 14  # where the caption lies
+    whole = np.ones((rows * height + band, columns * width, 3), np.float32)
     for k, triptych in enumerate(triptychs):
         y, x = k % rows * height, k // rows * width
         whole[y : y + triptych.shape[0], x : x + triptych.shape[1]] = triptych
