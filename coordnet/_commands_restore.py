@@ -75,19 +75,23 @@ def _learnt_from(card: dict[str, Any]) -> str:
     >>> _learnt_from({"pictures": 20 * ["a.png"], "painters": painters})
     ', learnt from 20 pictures, 14 of them by Monet, Manet, Klimt and 2 others'
     >>> _learnt_from({"pictures": ["a.png"], "painters": {"Monet": 1}}), _learnt_from({})
-    (', learnt from 1 pictures, by Monet', '')
+    (', learnt from 1 picture by Monet', '')
+    >>> _learnt_from({"pictures": 108, "painters": {"Monet": "many"}})  # a file of another's
+    ', learnt from 108 pictures'
     """
-    if "pictures" not in card:
+    pictures, painters = card.get("pictures"), card.get("painters")
+    many = len(pictures) if isinstance(pictures, list) else pictures
+    if not isinstance(many, int):
         return ""
-    said, painters = f", learnt from {len(card['pictures'])} pictures", card.get("painters")
-    if not isinstance(painters, dict) or not all(isinstance(n, int) for n in painters.values()):
+    said = f", learnt from {many} picture{'s' * (many != 1)}"
+    if not (painters and isinstance(painters, dict)):
+        return said
+    if not all(isinstance(n, int) for n in painters.values()):
         return said
     names = sorted(painters, key=lambda name: (-painters[name], name))
-    if not names:
-        return said
     painted, others = sum(painters.values()), len(names) - _NAMED
-    said += f", {painted} of them" if painted < len(card["pictures"]) else ","
-    return f"{said} by {', '.join(names[:_NAMED])}" + (f" and {others} others" * (others > 0))
+    said += f", {painted} of them" * (painted < many) + f" by {', '.join(names[:_NAMED])}"
+    return said + f" and {others} other{'s' * (others > 1)}" * (others > 0)
 
 
 def run_train(options: Namespace) -> Outcome:

@@ -546,7 +546,7 @@ def test_cards_are_told_by_name_and_by_file(tmp_path, unchecked):
 
 
 @pytest.mark.parametrize(("kind", "name"), [(k, m) for k, models in MODELS.items() for m in models])
-def test_weights_that_ship_are_as_small_as_they_promise(kind, name):
+def test_weights_that_ship_are_small(kind, name):
     with as_file(files("coordnet.restore") / "weights" / f"{kind}-{name}.safetensors") as path:
         assert path.stat().st_size <= (1_000_000 if name == "medium" else 200_000)
 

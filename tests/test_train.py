@@ -59,6 +59,16 @@ def test_a_training_of_seconds(folder, tmp_path):
     assert cn.upscale(small, 2, model=output).shape == (16, 16, 3)
 
 
+def test_so_many_pictures_are_watched_and_no_more(folder, monkeypatch):
+    for k in (18, 27):  # that are set aside, as p8 is
+        Image.fromarray(photo(300, 320, k)).save(folder / f"p{k}.png")
+    pictures = Folder(folder)
+    assert [path.name for path in pictures.validation] == ["p18.png", "p27.png", "p8.png"]
+    assert len(_train._watched(pictures)) == 3
+    monkeypatch.setattr(_train, "_WATCHED", 2)
+    assert len(_train._watched(pictures)) == 2
+
+
 def test_the_card_says_who_painted(folder, caplog):
     (folder / "list.csv").write_text(
         "\ufefffile,painter,year\np0.png,Monet,1906\np1.png,Monet,1866\np2.png,Vermeer,1665\n"
@@ -331,6 +341,7 @@ def test_on_the_command_line(folder, tmp_path, monkeypatch, capsys):
     out = capsys.readouterr().out
     assert out.startswith("mine.safetensors  weights for upscale")
     assert "\n  name: mine\n" in out
+    assert "\n  painters: Cézanne 1\n" in out
     source, large = str(folder / "p0.png"), str(tmp_path / "large.png")
     assert _cli.main(["upscale", source, "1.5", "-o", large, "--model", "mine.safetensors"]) == 0
     assert "480x450" in capsys.readouterr().out

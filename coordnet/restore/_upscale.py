@@ -182,8 +182,8 @@ def upscale(
             :func:`data_card` says.
         detail: How coarse the detail is, from 1 to 4: how many pixels of a fine scan one of the
             result stands for. Of a painting the strokes (1), or the arm that they paint (4).
-            Networks that ship were told it, and make little of it: no picture's PSNR moves by more
-            than 0.03 dB.
+            Networks that ship make little of it: from 1 to 4 the PSNR of 14 photographs and
+            paintings, four times larger, moves by 0.05 dB in the mean, by 0.16 at most.
         consistency: How far the result, reduced again, is brought to be the picture, so that no
             colour and no brightness shifts: 1 but for what is clipped and a seventh of what noise
             lacks, 0 not at all. Of damaged pictures in the mean of 8 pixels.
