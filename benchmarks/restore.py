@@ -71,14 +71,15 @@ _SCALED = {  # Y-PSNR at scale 2, 3, 4: as published
     ("set14", "FSRCNN, 3 networks"): (32.63, 29.43, 27.59),
     ("set14", "VDSR"): (33.03, 29.77, 28.01),
 }
+_TIMED = tuple((what, m) for what in MODELS for m in MODELS[what] if m != "paintings")
 _CALL = (
     PEAK
     + """
 import sys, time
 import coordnet as cn
-path, what = sys.argv[1:]
+path, what, model = sys.argv[1:]
 begun = time.perf_counter()
-cn.dejpeg(path) if what == "dejpeg" else getattr(cn, what)(path, 2)
+cn.dejpeg(path, model=model) if what == "dejpeg" else getattr(cn, what)(path, 2, model=model)
 print(time.perf_counter() - begun, peak())
 """
 )
@@ -307,8 +308,8 @@ def _flat(white: np.ndarray) -> np.ndarray:
 
 def enlarged_by(
     picture: np.ndarray, scale: float, models: tuple[str, ...], *, peers: bool = False
-) -> dict[str, tuple[float, float]]:
-    """Return Y-PSNR and SSIM of a picture that was reduced, by what enlarged it."""
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Return Y of a picture that was reduced, by what enlarged it, and Y of the picture."""
     whole = Fraction(scale).numerator  # so many pixels are a whole number of the small picture's
     height, width = (n // whole * whole for n in picture.shape[:2])
     clean = picture[:height, :width]
@@ -325,9 +326,7 @@ def enlarged_by(
         found[f"coordnet {model}"] = to_uint8(large)
     edge = math.ceil(scale)
     inner = np.s_[edge:-edge, edge:-edge]
-    truth = luma(clean)[inner]
-    lumas = {who: luma(v)[inner] for who, v in found.items()}
-    return {who: (psnr(v, truth), ssim(v, truth)) for who, v in lumas.items()}
+    return {who: luma(v)[inner] for who, v in found.items()}, luma(clean)[inner]
 
 
 def enlarging(options: Options) -> Section:
@@ -338,9 +337,13 @@ def enlarging(options: Options) -> Section:
     for folder in options.pick(("set5", "set14"), ("set5",)):
         found = pictures(f"{folder}/*.png", options, "RGB")
         for scale in (2, 3, 4, *(_OTHERS if folder == "set5" else ())):
-            each = [enlarged_by(v, scale, models, peers=True) for v in found.values()]
-            for who in each[0]:
-                value, alike = (mean(one[who][k] for one in each) for k in range(2))
+            each: dict[str, list[tuple[float, float]]] = {}
+            for picture in found.values():
+                lumas, truth = enlarged_by(picture, scale, models, peers=True)
+                for who, y in lumas.items():
+                    each.setdefault(who, []).append((psnr(y, truth), ssim(y, truth)))
+            for who, measured in each.items():
+                value, alike = map(mean, zip(*measured, strict=True))
                 means[folder, scale, who] = value
                 rows.append({
                     "what": who, "picture": f"{folder} x{scale:g}",
@@ -418,12 +421,12 @@ def paintings(options: Options) -> Section:
     for group, found in groups.items():
         gains = []
         for name, picture in found.items():
-            seen = enlarged_by(picture, 4, ("photos", "paintings"))
-            photos, theirs = (seen[f"coordnet {name}"][0] for name in ("photos", "paintings"))
-            gains.append(theirs - photos)
+            lumas, truth = enlarged_by(picture, 4, ("photos", "paintings"))
+            seen = {who.removeprefix("coordnet "): psnr(y, truth) for who, y in lumas.items()}
+            gains.append(seen["paintings"] - seen["photos"])
             rows.append({
-                "what": group, "picture": name, "bicubic dB": seen["bicubic"][0],
-                "by photos dB": photos, "by paintings dB": theirs,
+                "what": group, "picture": name, "bicubic dB": seen["bicubic"],
+                "by photos dB": seen["photos"], "by paintings dB": seen["paintings"],
             })  # fmt: skip
         over[group] = mean(gains)
     note = (
@@ -443,7 +446,8 @@ def large(options: Options) -> Section:
             least = (opened.width // 2, opened.height // 2)
             small = opened if what == "dejpeg" else opened.resize(least)
             small.save(path, quality=85)
-            spent, peak = python(_CALL, str(path), what).split()
+            model = MODELS["dejpeg" if what == "dejpeg" else "upscale"][0]
+            spent, peak = python(_CALL, str(path), what, model).split()
             rows.append({
                 "what": "dejpeg" if what == "dejpeg" else f"{what} x2", "for": "a picture",
                 "picture": f"to {opened.width}x{opened.height}", "run s": float(spent),
@@ -465,21 +469,24 @@ def seconds(options: Options) -> Section:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.jpg"
         image.save(path, quality=75)
-        for what in ("dejpeg", "upscale"):
+        calls = {"dejpeg": cn.dejpeg, "upscale": partial(cn.upscale, scale=2)}
+        for what, model in _TIMED:
             found = [
-                float(python(_CALL, str(path), what).split()[0]) for _ in range(options.rounds)
+                float(python(_CALL, str(path), what, model).split()[0])
+                for _ in range(options.rounds)
             ]
-            calls = {"dejpeg": lambda: cn.dejpeg(path), "upscale": lambda: cn.upscale(path, 2)}
-            calls[what]()
-            again = [clock(calls[what]) for _ in range(options.rounds)]
+            call = partial(calls[what], path, model=model)
+            call()
+            again = [clock(call) for _ in range(options.rounds)]
             rows.append({
-                "what": "dejpeg" if what == "dejpeg" else "upscale x2",
+                "what": what if what == "dejpeg" else "upscale x2", "network": model,
                 "picture": f"portrait {side}x{side}", "first s": median(found),
                 "run s": median(again), "for": "a picture",
             })  # fmt: skip
     figures = [
         Figure(f"{row['what']} of a megapixel, compiled", row["run s"], "s", 6, 2, "less")
         for row in rows
+        if row["network"] != "medium"
     ]
     return Section(
         "Seconds",

@@ -95,13 +95,13 @@ jax.monitoring.register_event_listener(lambda event, **_: events.append(event))
 import numpy as np
 import coordnet as cn
 cn.fit(np.zeros((8, 8, 3), "f4"), cn.Spec(width=4, depth=1, activation="tanh"), steps=2)
-print(sum(event == "/jax/compilation_cache/cache_hits" for event in events))
+print(events.count("/jax/compilation_cache/cache_misses"))
 """
 
 
 def test_a_second_process_starts_warm(tmp_path):
     environment = os.environ | {"COORDNET_CACHE": str(tmp_path / "cache")}
-    hits = [
+    compiled = [
         int(
             subprocess.run(
                 [sys.executable, "-c", PROGRAM],
@@ -114,5 +114,5 @@ def test_a_second_process_starts_warm(tmp_path):
         )
         for _ in range(2)
     ]
-    assert hits[0] == 0
-    assert hits[1] > 0
+    assert compiled[0] > 0
+    assert compiled[1] == 0
