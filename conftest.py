@@ -19,7 +19,7 @@ os.environ.setdefault("MPLBACKEND", "agg")
 if "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ["COORDNET_CACHE"] = tempfile.mkdtemp(prefix="coordnet-suite-")
     atexit.register(shutil.rmtree, os.environ["COORDNET_CACHE"], ignore_errors=True)
-    # most of the suite is compilation, which XLA's older emitters need half of the time
+    # three quarters of the suite are compilation, which XLA's older emitters need half of the time
     # for. A flag that an XLA does not know ends the process: an option is only an error
     with contextlib.suppress(jax.errors.JaxRuntimeError):
         jax.jit(jax.numpy.negative).lower(0.0).compile({"xla_cpu_use_fusion_emitters": False})
@@ -32,7 +32,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
 
 # also for what is compiled before a fit asks for it, or without any
 jax.config.update("jax_compilation_cache_dir", os.environ["COORDNET_CACHE"])
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 # what jaxtyping's import hook checks every call with: an int serves where a float is asked for
 typechecker = beartype(conf=BeartypeConf(is_pep484_tower=True))

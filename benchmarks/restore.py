@@ -7,7 +7,7 @@ compared in Y (of 16 to 235), a margin of ``scale`` pixels apart, as the field d
 
     python benchmarks/restore.py [--smoke] [--only a,b] [--rounds 3] [--out FOLDER]
 
-Parts a to d take a minute and a quarter of one core. The pictures of Classic5, LIVE1 (a folder
+Parts a to d take a quarter of an hour. The pictures of Classic5, LIVE1 (a folder
 ``live1``, for it is in no collection of ours), Set5, Set14 and Kodak are looked for in
 ``COORDNET_IMAGES``; the screens are drawn, with fonts that no network has learnt from.
 
@@ -29,7 +29,19 @@ from statistics import mean, median
 from typing import Any
 
 import numpy as np
-from _common import PEAK, Figure, Options, Row, Section, clock, files, main, python
+from _common import (
+    PEAK,
+    Figure,
+    Options,
+    Row,
+    Section,
+    alternate,
+    clock,
+    files,
+    main,
+    python,
+    ratio,
+)  # fmt: skip
 from PIL import Image
 
 import coordnet as cn
@@ -71,7 +83,7 @@ _SCALED = {  # Y-PSNR at scale 2, 3, 4: as published
     ("set14", "FSRCNN, 3 networks"): (32.63, 29.43, 27.59),
     ("set14", "VDSR"): (33.03, 29.77, 28.01),
 }
-_TIMED = tuple((what, m) for what in MODELS for m in MODELS[what] if m != "paintings")
+_TIMED = {"dejpeg": ("small", "medium"), "upscale": ("photos", "medium")}
 _CALL = (
     PEAK
     + """
@@ -309,7 +321,7 @@ def _flat(white: np.ndarray) -> np.ndarray:
 def enlarged_by(
     picture: np.ndarray, scale: float, models: tuple[str, ...], *, peers: bool = False
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Return Y of a picture that was reduced, by what enlarged it, and Y of the picture."""
+    """Return Y of a picture that was reduced, by what enlarged it, and its own; less a margin."""
     whole = Fraction(scale).numerator  # so many pixels are a whole number of the small picture's
     height, width = (n // whole * whole for n in picture.shape[:2])
     clean = picture[:height, :width]
@@ -464,25 +476,30 @@ def large(options: Options) -> Section:
 def seconds(options: Options) -> Section:
     """Seconds for a megapixel: of a first call, and compiled."""
     rows: list[Row] = []
-    side = options.pick(1000, 64)
-    image = Image.fromarray(to_uint8(cn.sample_image())).resize((side, side))
+    pixels = options.pick(1000, 64)
+    image = Image.fromarray(to_uint8(cn.sample_image())).resize((pixels, pixels))
+    named = f"portrait {pixels}x{pixels}"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.jpg"
         image.save(path, quality=75)
         calls = {"dejpeg": cn.dejpeg, "upscale": partial(cn.upscale, scale=2)}
-        for what, model in _TIMED:
-            found = [
-                float(python(_CALL, str(path), what, model).split()[0])
+        for what, call in calls.items():
+            usual, *others = _TIMED[what] if not options.smoke else _TIMED[what][:1]
+            sides = {model: partial(call, path, model=model) for model in (usual, *others)}
+            first = [
+                float(python(_CALL, str(path), what, usual).split()[0])
                 for _ in range(options.rounds)
             ]
-            call = partial(calls[what], path, model=model)
-            call()
-            again = [clock(call) for _ in range(options.rounds)]
-            rows.append({
-                "what": what if what == "dejpeg" else "upscale x2", "network": model,
-                "picture": f"portrait {side}x{side}", "first s": median(found),
-                "run s": median(again), "for": "a picture",
-            })  # fmt: skip
+            for side in sides.values():
+                side()
+            spent = alternate({m: partial(clock, c) for m, c in sides.items()}, options.rounds)
+            for model, run in spent.items():
+                rows.append({
+                    "what": what if what == "dejpeg" else "upscale x2", "network": model,
+                    "picture": named, "first s": median(first) if model == usual else None,
+                    "run s": median(run), "for": "a picture",
+                    "times the usual": ratio(run, spent[usual]),
+                })  # fmt: skip
     figures = [
         Figure(f"{row['what']} of a megapixel, compiled", row["run s"], "s", 6, 2, "less")
         for row in rows

@@ -40,5 +40,5 @@ def keep_compiled() -> None:
     if not os.access(folder, os.W_OK | os.X_OK):
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    # all of them: to read a small one takes 3 ms, to compile it 40
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    # JAX's own threshold of a second would leave out most of these small programs
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)

@@ -317,7 +317,7 @@ def _dejpeg_options(parser: argparse.ArgumentParser) -> None:
     _output_option(parser, "FILE", "the file's name with .png, here")
     parser.add_argument(
         "--model", default="small", metavar="NAME|FILE",
-        help="small, or weights of `coordnet train dejpeg` (small)",
+        help="small, medium, or weights of `coordnet train dejpeg` (small)",
     )  # fmt: skip
     parser.add_argument(
         "--strength", type=float, default=1.0, metavar="S", help="of the change, 0 to 1 (1)"

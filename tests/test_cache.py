@@ -6,9 +6,14 @@ import sys
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
+from flax import nnx
 
+import coordnet as cn
 from coordnet._cache import cache_folder, keep_compiled
+from coordnet.restore._jpeg import as_jpeg
+from coordnet.restore._learn import learn
 
 OPTIONS = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
 
@@ -88,6 +93,24 @@ def test_a_user_without_a_home_can_fit(fresh, monkeypatch):
     assert chosen() is None
 
 
+def test_restoration_keeps_what_it_compiles(fresh):
+    def learnt():
+        net = nnx.Linear(2, 1, rngs=nnx.Rngs(0))
+        learn(net, lambda k: np.ones((1, 2), np.float32), lambda net, x: net(x).mean(), steps=1)
+
+    picture = np.full((4, 4, 3), 0.5, np.float32)
+    for work in (
+        lambda: cn.upscale(picture, 2),
+        lambda: cn.invention_map(picture, 2),
+        lambda: cn.dejpeg(as_jpeg(np.zeros((8, 8), np.uint8), 50)),
+        learnt,
+    ):
+        jax.config.update(OPTIONS[0], None)
+        keep_compiled.cache_clear()
+        work()
+        assert getattr(jax.config, OPTIONS[0]) == str(fresh / ".cache" / "coordnet")
+
+
 PROGRAM = """
 import jax
 events = []
@@ -95,13 +118,13 @@ jax.monitoring.register_event_listener(lambda event, **_: events.append(event))
 import numpy as np
 import coordnet as cn
 cn.fit(np.zeros((8, 8, 3), "f4"), cn.Spec(width=4, depth=1, activation="tanh"), steps=2)
-print(events.count("/jax/compilation_cache/cache_misses"))
+print(sum(event == "/jax/compilation_cache/cache_hits" for event in events))
 """
 
 
 def test_a_second_process_starts_warm(tmp_path):
     environment = os.environ | {"COORDNET_CACHE": str(tmp_path / "cache")}
-    compiled = [
+    hits = [
         int(
             subprocess.run(
                 [sys.executable, "-c", PROGRAM],
@@ -114,5 +137,5 @@ def test_a_second_process_starts_warm(tmp_path):
         )
         for _ in range(2)
     ]
-    assert compiled[0] > 0
-    assert compiled[1] == 0
+    assert hits[0] == 0
+    assert hits[1] > 0

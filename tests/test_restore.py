@@ -19,7 +19,7 @@ from test_jpeg import photo
 
 from coordnet import FormatError, data_card, images_folder, psnr, sample_image
 from coordnet._color import to_uint8
-from coordnet.restore import _degrade, _dejpeg, _learn
+from coordnet.restore import _degrade, _dejpeg, _learn, _tiles
 from coordnet.restore._cleaner import Cleaner, Crops, cells, cost, seen, uncelled
 from coordnet.restore._degrade import crops
 from coordnet.restore._jpeg import as_jpeg, blocked, coefficients, read_jpeg
@@ -55,6 +55,26 @@ def test_a_fresh_network_gives_back_the_base():
     shown = seen(read_jpeg(as_jpeg(photo(), 40, subsampling=0)))
     found = _dejpeg.cleaned(Cleaner(8, 1, rngs=nnx.Rngs(0)), shown, keep_bins=False, side=16)
     np.testing.assert_allclose(found, shown.planes[..., :3], atol=1e-4)  # float32 of 255
+
+
+@pytest.mark.parametrize("many", [1, 3])
+def test_tiles_side_by_side_come_in_their_order(monkeypatch, many):
+    monkeypatch.setattr(_tiles, "cores", lambda: many)
+    done = []
+
+    def work(k):
+        if k == 7:
+            raise MemoryError
+        return k
+
+    def items():
+        for k in range(9):
+            assert k <= len(done) + many  # no more wait than there are cores
+            yield (k,)
+
+    with pytest.raises(MemoryError):
+        done.extend(_tiles.side_by_side(work, items()))
+    assert done == list(range(7))
 
 
 @pytest.mark.parametrize("size", [(64, 96), (33, 51), (1, 1)])
@@ -541,7 +561,7 @@ def test_cards_are_told_by_name_and_by_file(tmp_path, unchecked):
     with pytest.raises(ValueError, match="`kind` must be 'dejpeg' or 'upscale', got 'cats'"):
         data_card("cats")  # type: ignore[arg-type]
     for model in ("cats", 3):
-        with pytest.raises(ValueError, match=r"`model` must be 'small' or .*the path"):
+        with pytest.raises(ValueError, match=r"`model` must be 'small' or 'medium' or the path"):
             data_card("dejpeg", model=model)  # type: ignore[arg-type]
 
 

@@ -96,7 +96,8 @@ def dejpeg(
 
     Args:
         source: A path, or the bytes of a file: grey or colour, baseline or progressive.
-        model: ``"small"``, or the path of weights of ``coordnet train dejpeg``.
+        model: ``"small"``; ``"medium"``, which is larger, slower and a little better with
+            photographs; or the path of weights of ``coordnet train dejpeg``.
         strength: How much of the network's change is made, 0 to 1 (from quality 90 to 95 on, half
             of it, for there it errs as much as the file); with 0 and no ``keep_bins`` the
             picture is decoded, before it was rounded.

@@ -15,6 +15,7 @@ import optax
 from flax import nnx
 from jaxtyping import Array
 
+from .._cache import keep_compiled
 from .._checkpoint import read_checkpoint, write_checkpoint
 from .._cores import cores
 from ._stream import ordered
@@ -152,6 +153,7 @@ def learn(
         watch: Called with the network, the step and the mean loss since.
         every: Seconds between two calls of ``watch``.
     """
+    keep_compiled()
     graph, weights = nnx.split(net)
     learning = nnx.split((computing or _usual)(net))[0]
     weights = jax.tree.map(jnp.array, weights)  # the first step gives its buffers away

@@ -20,7 +20,7 @@ from .._sizes import Frame, drawn_size
 from ._jpeg import read_jpeg
 from ._pairs import damage_of
 from ._resize import brought_back, resized
-from ._tiles import tiles
+from ._tiles import side_by_side, tiles
 from ._upscaler import MOST_DETAIL, WAVES, Upscaler, told_of
 from ._weights import chosen
 
@@ -56,8 +56,8 @@ def enlarged(
     # a cell more at each end: the mirrored picture goes on there
     seen = [axis_at(lattice_at(m, n) + 1, m + 2, WAVES) for m, n in zip(native, size, strict=True)]
     most = int(np.ceil(scale * side)) + 1  # points of a tile: one shape for all of them
-    # a cell more than the network needs: those beyond a tile's border blend into it
-    for y, x, part in tiles(small, net.halo + 1, side, progress, "enlarging"):
+
+    def work(y: int, x: int, part: np.ndarray) -> tuple[tuple[slice, ...], np.ndarray]:
         spans, axes = [], []
         for first, axis in zip((y, x), seen, strict=True):
             nearest = axis.near[:, 0] + (axis.weights[:, 0, 0] < 0.5) - 1
@@ -65,8 +65,12 @@ def enlarged(
             points = np.resize(np.arange(low, high), most)
             spans.append(slice(low, high))
             axes.append(Axis(axis.near[points] - first, axis.weights[points]))
-        found = np.asarray(_said(graph, weights, part, told, *axes))
-        inside = large[spans[0], spans[1]]
+        return tuple(spans), np.asarray(_said(graph, weights, part, told, *axes))
+
+    # a cell more than the network needs: those beyond a tile's border blend into it
+    parts = tiles(small, net.halo + 1, side, progress, "enlarging")
+    for place, found in side_by_side(work, parts):
+        inside = large[place]
         inside += found[: inside.shape[0], : inside.shape[1]]
     if consistency:
         brought_back(large, small, consistency, blur=_BLUR if damage else 1)

@@ -15,6 +15,7 @@ import safetensors
 from flax import nnx
 from safetensors.numpy import save as pack_tensors
 
+from .._cache import keep_compiled
 from .._files import FormatError, atomic_path
 from .._nets import tensor_name
 from ._cleaner import Cleaner
@@ -29,7 +30,7 @@ _KINDS: dict[str, dict[str, type[nnx.Module]]] = {
 }
 #: Networks that ship, by what they are for; the first is used when none is named.
 MODELS: dict[str, tuple[str, ...]] = {
-    "dejpeg": ("small",),
+    "dejpeg": ("small", "medium"),
     "upscale": ("photos", "paintings", "medium"),
 }
 _MOST = 4096  # features or blocks of a network in a file
@@ -197,6 +198,7 @@ def chosen(model: str | os.PathLike[str], kind: str, said: str = "model") -> tup
         FormatError: The file holds no such weights.
         OSError: It cannot be read.
     """
+    keep_compiled()  # who chooses a network runs it
     with _file_of(model, kind, said) as path:
         return read_weights(path, kind)
 
