@@ -41,7 +41,7 @@ from _common import (
     main,
     python,
     ratio,
-)  # fmt: skip
+)
 from PIL import Image
 
 import coordnet as cn
@@ -83,15 +83,16 @@ _SCALED = {  # Y-PSNR at scale 2, 3, 4: as published
     ("set14", "FSRCNN, 3 networks"): (32.63, 29.43, 27.59),
     ("set14", "VDSR"): (33.03, 29.77, 28.01),
 }
+#: In turn; the first is what is used when none is named.
 _TIMED = {"dejpeg": ("small", "medium"), "upscale": ("photos", "medium")}
 _CALL = (
     PEAK
     + """
 import sys, time
 import coordnet as cn
-path, what, model = sys.argv[1:]
+path, what = sys.argv[1:]
 begun = time.perf_counter()
-cn.dejpeg(path, model=model) if what == "dejpeg" else getattr(cn, what)(path, 2, model=model)
+cn.dejpeg(path) if what == "dejpeg" else getattr(cn, what)(path, 2)
 print(time.perf_counter() - begun, peak())
 """
 )
@@ -458,8 +459,7 @@ def large(options: Options) -> Section:
             least = (opened.width // 2, opened.height // 2)
             small = opened if what == "dejpeg" else opened.resize(least)
             small.save(path, quality=85)
-            model = MODELS["dejpeg" if what == "dejpeg" else "upscale"][0]
-            spent, peak = python(_CALL, str(path), what, model).split()
+            spent, peak = python(_CALL, str(path), what).split()
             rows.append({
                 "what": "dejpeg" if what == "dejpeg" else f"{what} x2", "for": "a picture",
                 "picture": f"to {opened.width}x{opened.height}", "run s": float(spent),
@@ -484,11 +484,10 @@ def seconds(options: Options) -> Section:
         image.save(path, quality=75)
         calls = {"dejpeg": cn.dejpeg, "upscale": partial(cn.upscale, scale=2)}
         for what, call in calls.items():
-            usual, *others = _TIMED[what] if not options.smoke else _TIMED[what][:1]
-            sides = {model: partial(call, path, model=model) for model in (usual, *others)}
+            models = options.pick(_TIMED[what], _TIMED[what][:1])
+            usual, sides = models[0], {m: partial(call, path, model=m) for m in models}
             first = [
-                float(python(_CALL, str(path), what, usual).split()[0])
-                for _ in range(options.rounds)
+                float(python(_CALL, str(path), what).split()[0]) for _ in range(options.rounds)
             ]
             for side in sides.values():
                 side()

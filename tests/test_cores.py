@@ -1,12 +1,13 @@
-"""The count of processors is of this process, not of the machine."""
+"""The count of processors is of this process; work beside each other comes in its order."""
 
+import itertools
 import os
 import subprocess
 import sys
 
 import pytest
 
-from coordnet._cores import cores
+from coordnet._cores import cores, side_by_side
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processes are not pinned here")
@@ -30,3 +31,35 @@ def test_where_processes_are_not_pinned_all_count(monkeypatch):
     assert cores() == 6
     monkeypatch.setattr(os, "cpu_count", lambda: None)  # the system does not say
     assert cores() == 1
+
+
+def test_work_without_end_is_in_order_and_stops():
+    made = []
+    stream = side_by_side(lambda k: made.append(k) or k, itertools.count(5), workers=3, ahead=6)
+    assert list(itertools.islice(stream, 20)) == list(range(5, 25))
+    stream.close()
+    assert max(made) <= 25 + 6
+
+
+@pytest.mark.parametrize("ahead", [1, 3])
+def test_work_ends_with_its_items_or_with_what_it_raises(ahead):
+    done = []
+
+    def items():
+        for k in range(9):
+            assert k <= len(done) + ahead  # no more are begun than were asked for
+            yield k
+
+    def work(k):
+        if k == broken:
+            raise MemoryError
+        return k
+
+    broken = 9  # none of them
+    done.extend(side_by_side(work, items(), workers=2, ahead=ahead))
+    assert done == list(range(9))
+    broken, done = 7, []
+    with pytest.raises(MemoryError):
+        done.extend(side_by_side(work, items(), workers=2, ahead=ahead))
+    assert done == list(range(7))
+    assert not list(side_by_side(work, [], workers=2, ahead=ahead))

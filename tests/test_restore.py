@@ -19,13 +19,13 @@ from test_jpeg import photo
 
 from coordnet import FormatError, data_card, images_folder, psnr, sample_image
 from coordnet._color import to_uint8
-from coordnet.restore import _degrade, _dejpeg, _learn, _tiles
+from coordnet.restore import _degrade, _dejpeg, _learn
 from coordnet.restore._cleaner import Cleaner, Crops, cells, cost, seen, uncelled
 from coordnet.restore._degrade import crops
 from coordnet.restore._jpeg import as_jpeg, blocked, coefficients, read_jpeg
 from coordnet.restore._patches import CELL, PatchMLP, scaled_tanh
 from coordnet.restore._planes import enlarged, reduced, to_rgb, to_ycc
-from coordnet.restore._stream import Folder, ordered
+from coordnet.restore._stream import Folder
 from coordnet.restore._weights import MODELS, read_weights, write_weights
 
 
@@ -55,26 +55,6 @@ def test_a_fresh_network_gives_back_the_base():
     shown = seen(read_jpeg(as_jpeg(photo(), 40, subsampling=0)))
     found = _dejpeg.cleaned(Cleaner(8, 1, rngs=nnx.Rngs(0)), shown, keep_bins=False, side=16)
     np.testing.assert_allclose(found, shown.planes[..., :3], atol=1e-4)  # float32 of 255
-
-
-@pytest.mark.parametrize("many", [1, 3])
-def test_tiles_side_by_side_come_in_their_order(monkeypatch, many):
-    monkeypatch.setattr(_tiles, "cores", lambda: many)
-    done = []
-
-    def work(k):
-        if k == 7:
-            raise MemoryError
-        return k
-
-    def items():
-        for k in range(9):
-            assert k <= len(done) + many  # no more wait than there are cores
-            yield (k,)
-
-    with pytest.raises(MemoryError):
-        done.extend(_tiles.side_by_side(work, items()))
-    assert done == list(range(7))
 
 
 @pytest.mark.parametrize("size", [(64, 96), (33, 51), (1, 1)])
@@ -258,24 +238,6 @@ def test_crops_are_drawn_by_their_error():
     # all but those that go by no error meet it; of even ones one in ten would
     assert ((y < 10) & (x > 32)).mean() > 0.9
     assert y.min() >= 2
-
-
-def test_ordered_is_in_order_and_stops():
-    made = []
-    stream = ordered(lambda k: made.append(k) or k, 5, workers=3, ahead=6)
-    assert list(itertools.islice(stream, 20)) == list(range(5, 25))
-    stream.close()
-    assert max(made) <= 25 + 6
-
-
-def test_ordered_raises_what_a_batch_raises():
-    def make(number):
-        if number == 2:
-            raise ValueError("no such batch")
-        return number
-
-    with pytest.raises(ValueError, match="no such batch"):
-        list(ordered(make, 0))
 
 
 def test_folders_hold_pictures_out_and_leave_damaged_ones_out(folder, caplog):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,8 +18,7 @@ from jaxtyping import Array
 
 from .._cache import keep_compiled
 from .._checkpoint import read_checkpoint, write_checkpoint
-from .._cores import cores
-from ._stream import ordered
+from .._cores import cores, side_by_side
 
 Net = TypeVar("Net", bound=nnx.Module)
 Cost = Callable[[Any, Any], Array]
@@ -179,7 +179,7 @@ def learn(
         if checkpoint is not None:
             write_checkpoint(checkpoint, (weights, state), belongs=belongs, record=record)
 
-    batches = _sent_ahead(ordered(make, step))
+    batches = _sent_ahead(side_by_side(make, count(step), workers=2, ahead=4))
     try:
         for batch in batches:
             if total is None and record["seconds"] + seconds >= _STEADY * time_of_all:

@@ -2,12 +2,10 @@
 
 import logging
 import zlib
-from collections import OrderedDict, deque
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
-from typing import TypeVar
 
 import numpy as np
 from jaxtyping import UInt8
@@ -16,36 +14,9 @@ from PIL import Image
 from .._color import to_uint8
 from .._images import read_image
 
-Made = TypeVar("Made")
-
 _MEMORY = 2**30  # bytes of decoded pictures that are kept
 _LONGEST = 2048  # pixels: larger pictures are reduced, their pixels are too smooth to learn from
 _log = logging.getLogger(__name__)
-
-
-def ordered(
-    make: Callable[[int], Made], first: int, *, workers: int = 2, ahead: int = 4
-) -> Generator[Made]:
-    """Yield ``make(first)``, ``make(first + 1)``, ... without end, some made ahead in threads.
-
-    What is made depends on its number alone, so that a run resumed at a number goes on exactly.
-
-    >>> from itertools import islice
-    >>> list(islice(ordered(lambda i: i * i, 3), 4))
-    [9, 16, 25, 36]
-    """
-    with ThreadPoolExecutor(workers) as pool:
-        waiting = deque(pool.submit(make, first + k) for k in range(ahead))
-        number = first + ahead
-        try:
-            while True:
-                made = waiting.popleft().result()
-                waiting.append(pool.submit(make, number))
-                number += 1
-                yield made
-        finally:
-            for one in waiting:
-                one.cancel()
 
 
 class Folder:

@@ -1,18 +1,20 @@
 """A network over a large picture, tile by tile: the same numbers as over the whole."""
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float
 
-from .._cores import cores
+from .._cores import cores, side_by_side
 from .._progress import counting
 
-_MOST_AT_ONCE = 4  # tiles: each takes memory
+Made = TypeVar("Made")
+#: Row and column of a tile's first cell, and its cells with those of the halo.
+Tile = tuple[int, int, Float[np.ndarray, "s t c"]]
 Map = Callable[[Float[np.ndarray, "1 h w c"], tuple[int, int]], Float[np.ndarray, "1 h2 w2 k"]]
+
+_MOST_AT_ONCE = 4  # tiles: each takes memory
 
 
 def tiled(
@@ -40,10 +42,11 @@ def tiled(
     h, w = cells.shape[:2]
     result: np.ndarray | None = None
 
-    def work(y: int, x: int, part: np.ndarray) -> tuple[int, int, np.ndarray]:
+    def work(tile: Tile) -> tuple[int, int, np.ndarray]:
+        y, x, part = tile
         return y, x, np.asarray(apply(part[None], (y - halo, x - halo)))[0]
 
-    for y, x, said in side_by_side(work, tiles(cells, halo, side, progress, "cleaning")):
+    for y, x, said in each(work, tiles(cells, halo, side, progress, "cleaning")):
         if result is None:
             result = np.empty((h, w, said.shape[-1]), np.float32)
         inside = result[y : y + side, x : x + side]
@@ -54,7 +57,7 @@ def tiled(
 
 def tiles(
     cells: Float[np.ndarray, "h w c"], halo: int, side: int, progress: bool | None, text: str
-) -> Iterator[tuple[int, int, Float[np.ndarray, "s s c"]]]:
+) -> Iterator[Tile]:
     """Yield the tiles of a picture that is mirrored at its borders, all of one shape.
 
     Args:
@@ -63,9 +66,6 @@ def tiles(
         side: Of a tile without them.
         progress: As of :func:`tiled`.
         text: What the bar says is done.
-
-    Yields:
-        Row and column of a tile's first cell, and its cells with those of the halo.
     """
     h, w = cells.shape[:2]
     many = [-(-s // side) for s in (h, w)]
@@ -78,23 +78,10 @@ def tiles(
         yield y, x, cells[np.ix_(rows[y : y + span], columns[x : x + span])]
 
 
-def side_by_side(work: Callable[..., Any], items: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
-    """Yield what ``work`` makes of each item, in order, while other cores work at the next ones.
-
-    XLA's own threads find little to share in a tile.
-
-    >>> list(side_by_side(lambda a, b: a * b, [(1, 2), (3, 4)]))
-    [2, 12]
-    """
+def each(work: Callable[[Tile], Made], found: Iterator[Tile]) -> Iterator[Made]:
+    """Yield what ``work`` makes of tiles, in order: XLA itself keeps one core busy with a tile."""
     at_once = min(cores(), _MOST_AT_ONCE)
-    waiting: deque[Future[Any]] = deque()
-    with ThreadPoolExecutor(at_once) as pool:
-        for item in items:
-            waiting.append(pool.submit(work, *item))
-            if len(waiting) > at_once:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+    return side_by_side(work, found, workers=at_once, ahead=at_once)
 
 
 def _mirrored(side: int, before: int, after: int) -> np.ndarray:

@@ -20,7 +20,7 @@ from .._sizes import Frame, drawn_size
 from ._jpeg import read_jpeg
 from ._pairs import damage_of
 from ._resize import brought_back, resized
-from ._tiles import side_by_side, tiles
+from ._tiles import Tile, each, tiles
 from ._upscaler import MOST_DETAIL, WAVES, Upscaler, told_of
 from ._weights import chosen
 
@@ -57,7 +57,8 @@ def enlarged(
     seen = [axis_at(lattice_at(m, n) + 1, m + 2, WAVES) for m, n in zip(native, size, strict=True)]
     most = int(np.ceil(scale * side)) + 1  # points of a tile: one shape for all of them
 
-    def work(y: int, x: int, part: np.ndarray) -> tuple[tuple[slice, ...], np.ndarray]:
+    def work(tile: Tile) -> tuple[tuple[slice, ...], np.ndarray]:
+        y, x, part = tile
         spans, axes = [], []
         for first, axis in zip((y, x), seen, strict=True):
             nearest = axis.near[:, 0] + (axis.weights[:, 0, 0] < 0.5) - 1
@@ -68,8 +69,7 @@ def enlarged(
         return tuple(spans), np.asarray(_said(graph, weights, part, told, *axes))
 
     # a cell more than the network needs: those beyond a tile's border blend into it
-    parts = tiles(small, net.halo + 1, side, progress, "enlarging")
-    for place, found in side_by_side(work, parts):
+    for place, found in each(work, tiles(small, net.halo + 1, side, progress, "enlarging")):
         inside = large[place]
         inside += found[: inside.shape[0], : inside.shape[1]]
     if consistency:
